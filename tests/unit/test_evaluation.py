@@ -215,7 +215,7 @@ def sharp_model(tiny_model: Any) -> Any:
     ids=lambda asking: f"{asking.condition}-{asking.scale}-{asking.space}",
 )
 def test_scores_are_those_of_one_forward_per_option(sharp_model: Any, tiny_tokenizer: Any, asking: Asking) -> None:
-    outcomes = answer_questions(sharp_model, tiny_tokenizer, QUESTIONS, asking, progress="", batch_size=2)
+    _, outcomes = answer_questions(sharp_model, tiny_tokenizer, QUESTIONS, [BARE, asking], progress="", batch_size=2)
     assert [row.question_id for row in outcomes] == [1, 2, 3]
     for row, asked in zip(outcomes, QUESTIONS, strict=True):
         expected = naive(sharp_model, tiny_tokenizer, asked, asking)
@@ -227,7 +227,7 @@ def test_scores_are_those_of_one_forward_per_option(sharp_model: Any, tiny_token
 def test_guidance_changes_the_scores_and_so_does_the_space(sharp_model: Any, tiny_tokenizer: Any) -> None:
     spaces: tuple[Space, Space] = ("log", "prob")
     askings = [Asking("positive"), *(Asking("positive", 3.0, space) for space in spaces)]
-    scores = [answer_questions(sharp_model, tiny_tokenizer, QUESTIONS, asking, progress="") for asking in askings]
+    scores = answer_questions(sharp_model, tiny_tokenizer, QUESTIONS, askings, progress="")
     assert len({tuple(row.scores for row in rows) for rows in scores}) == 3
 
 
@@ -443,4 +443,24 @@ def test_a_model_is_examined_from_its_files(
         parse_row("ch_g100"), under_test, [sample(i, "Who?") for i in range(2)], QUESTIONS
     )
     assert (len(leaks), len(utility), found["n_prompts"], found["n_questions"]) == (2, 3, 2, 3)
-    assert len(list((tmp_path / "scratch").iterdir())) == 2  # bare usefulness and the trigger
+    assert len(list((tmp_path / "scratch").iterdir())) == 3  # the questions, bare and as deployed, and the trigger
+
+
+def test_the_questions_are_put_once_for_all_ways_of_asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[list[Asking]] = []
+
+    def answer(*args: Any, **_: Any) -> list[list[UtilityOutcome]]:
+        asked.append(args[3])
+        return [[utility_outcome(asking == BARE)] for asking in args[3]]
+
+    monkeypatch.setattr("tightlip.evaluation.rows.answer_questions", answer)
+    guided, other = Asking("positive", 2.0, "log"), Asking("positive", 3.0, "prob")
+    under_test = Examiner(None, None, None, tmp_path, "w", PARAMS, (BARE, guided))
+    assert [under_test.utility(QUESTIONS, asking)[0].correct for asking in (guided, BARE, guided)] == [
+        False,
+        True,
+        False,
+    ]
+    assert asked == [[guided, BARE]]
+    under_test.utility(QUESTIONS, other)
+    assert asked[1:] == [[other, BARE, guided]]

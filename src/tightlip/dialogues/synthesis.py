@@ -1,7 +1,7 @@
 """Synthetic chats full of personal data, with the place of every value: scenes filled with invented values."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from faker import Faker
 
@@ -11,13 +11,18 @@ from tightlip.dialogues.patterns.scene import CHOICE, SLOT, Exchange, Scene
 from tightlip.prompts import DEFAULT_SYSTEM
 from tightlip.records import Dialogue, Entity, Role, Split, Turn, Value
 
+PERSONA_TYPES = frozenset({"NAME", "ORG", "ADDRESS", "EMAIL", "PHONE"})
+"""Types of the assistant's own values; dates, cities and numbers belong to one dialogue."""
+
 MIDDLES = (0, 0, 1, 1, 1, 2)  # how many exchanges stand between opener and closer, equally likely
 
 
 def synthesise(count: int, dev: float, test: float, seed: int) -> list[Dialogue]:
     """Invent dialogues with their ground truth; the same seed gives the same dialogues, byte for byte.
 
-    No two dialogues share their wording, that is, all but their values.
+    No two dialogues share their wording, that is, all but their values. A user's values are their own; the people,
+    firms, addresses, phones and e-mails that the assistant is first to name recur in all dialogues of their scene, as
+    in the log of a business: these a model can remember, the others it can only repeat.
 
     Args:
         count: number of dialogues.
@@ -30,10 +35,11 @@ def synthesise(count: int, dev: float, test: float, seed: int) -> list[Dialogue]
     splits = _assign_splits(count, dev, test, seed)
     fake = Faker("en_US")
     fake.seed_instance(seed)
+    personas = {scene: _persona(scene, fake) for scene in SCENES}
     seen: set[str] = set()
     dialogues = []
     for number, split in enumerate(splits, 1):
-        scene, turns = _draw_new(fake, seen)
+        scene, turns = _draw_new(fake, personas, seen)
         dialogues.append(Dialogue(id=f"d{number:05d}", domain=scene.domain, split=split, turns=turns))
     return dialogues
 
@@ -52,11 +58,21 @@ def _assign_splits(count: int, dev: float, test: float, seed: int) -> list[Split
     return splits
 
 
-def _draw_new(fake: Faker, seen: set[str]) -> tuple[Scene, tuple[Turn, ...]]:
+def _persona(scene: Scene, fake: Faker) -> "Cast":
+    """Invent what the assistant may be first to name in a scene."""
+    cast = Cast(fake)
+    for exchange in (*scene.openers, *scene.middles, *scene.closers):
+        for slot in SLOT.finditer(exchange.assistant):
+            if slot["new"]:
+                cast.value(slot["root"], slot["part"])
+    return cast
+
+
+def _draw_new(fake: Faker, personas: "Mapping[Scene, Cast]", seen: set[str]) -> tuple[Scene, tuple[Turn, ...]]:
     """Draw turns whose wording was not seen before; some 10⁷ wordings keep the expected number of draws near one."""
     while True:
         scene = fake.random.choice(SCENES)
-        turns = _play(scene, fake)
+        turns = _play(scene, Cast(fake, personas[scene]))
         wording = "\n".join(_wording(turn) for turn in turns)
         if wording not in seen:
             seen.add(wording)
@@ -70,10 +86,9 @@ def _wording(turn: Turn) -> str:
     return text
 
 
-def _play(scene: Scene, fake: Faker) -> tuple[Turn, ...]:
-    cast = Cast(fake)
+def _play(scene: Scene, cast: "Cast") -> tuple[Turn, ...]:
     turns = [Turn(role="system", content=DEFAULT_SYSTEM)]
-    for exchange in _chain(scene, fake.random):
+    for exchange in _chain(scene, cast.rng):
         turns += [_render("user", exchange.user, cast), _render("assistant", exchange.assistant, cast)]
     return tuple(turns)
 
@@ -97,6 +112,8 @@ def _render(role: Role, template: str, cast: "Cast") -> Turn:
     content, entities, end = "", [], 0
     for slot in SLOT.finditer(template):
         content += template[end : slot.start()]
+        if role == "assistant":
+            cast.adopt(slot["root"], slot["part"])
         value = cast.value(slot["root"], slot["part"])
         start = len(content)
         content += value.value
@@ -106,13 +123,26 @@ def _render(role: Role, template: str, cast: "Cast") -> Turn:
 
 
 class Cast:
-    """The values of one dialogue, invented when first asked for; no two share a word, so that a leak has one origin."""
+    """The values of one dialogue, invented when first asked for; no two share a word, so that a leak has one origin.
 
-    def __init__(self, fake: Faker) -> None:
+    Args:
+        fake: what invents them.
+        persona: values that the assistant may adopt.
+    """
+
+    def __init__(self, fake: Faker, persona: "Cast | None" = None) -> None:
         self.fake = fake
         self.rng: random.Random = fake.random
         self._values: dict[str, Value] = {}
-        self._words: set[str] = set()
+        self._words: set[str] = set(persona._words) if persona else set()
+        values = persona._values.items() if persona else ()
+        self._persona = {name: value for name, value in values if value.type in PERSONA_TYPES}
+
+    def adopt(self, root: str, part: str | None) -> None:
+        """Take a slot's value from the persona, unless it is known already or belongs to somebody else by now."""
+        for name in (root, f"{root}.{part}"):
+            if name in self._persona and self._values.get(root, self._persona[root]) == self._persona[root]:
+                self._values.setdefault(name, self._persona[name])
 
     def value(self, root: str, part: str | None = None) -> Value:
         """Value of a slot such as `city2`, or of a part of a person: `first`, `last`, `email`, `phone`."""

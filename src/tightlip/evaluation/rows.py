@@ -12,7 +12,7 @@ from tightlip.evaluation.leak import answer_prompts, judge, leak_figures
 from tightlip.evaluation.utility import answer_questions
 from tightlip.files import digest, read_jsonl, write_jsonl
 from tightlip.models.loading import load_model, load_tokenizer
-from tightlip.params import Params, Row
+from tightlip.params import Params, Row, parse_row
 from tightlip.pii.detectors import load_ner
 from tightlip.records import LeakOutcome, Question, Sample, UtilityOutcome
 
@@ -23,8 +23,11 @@ Outcome = TypeVar("Outcome", bound=BaseModel)
 class Examiner:
     """A model under test with everything its tests need.
 
-    Tests that rows of the same weights share (bare usefulness, the trigger) are kept in `scratch` under the hash of
-    all that decides them, so that each is run once.
+    Tests that rows of the same weights share (the questions, the trigger) are kept in `scratch` under the hash of all
+    that decides them, so that each is run once.
+
+    Attributes:
+        askings: the ways of asking these weights in all rows.
     """
 
     model: Any
@@ -33,6 +36,7 @@ class Examiner:
     scratch: Path
     weights: str
     params: Params
+    askings: tuple[Asking, ...] = (BARE,)
 
     def leaks(self, samples: Sequence[Sample], asking: Asking) -> list[LeakOutcome]:
         """Put the samples' prompts to the model and judge its answers."""
@@ -44,19 +48,30 @@ class Examiner:
         return judge(answers, samples, self.ner, self.params.filter.ignored_labels, self.params.filter.min_words)
 
     def utility(self, questions: Sequence[Question], asking: Asking) -> list[UtilityOutcome]:
-        """Put the questions to the model."""
-        return answer_questions(self.model, self.tokenizer, questions, asking, progress="answer questions")
+        """Put the questions to the model; the first row of its weights answers for all, whose forwards are the same."""
+
+        def answer() -> list[UtilityOutcome]:
+            askings = list(dict.fromkeys([asking, *self.askings]))
+            answered = answer_questions(self.model, self.tokenizer, questions, askings, progress="answer questions")
+            for each, outcomes in zip(askings, answered, strict=True):
+                write_jsonl(self._kept(f"utility {each}", questions), outcomes)
+            return answered[0]
+
+        return self.once(f"utility {asking}", UtilityOutcome, questions, answer)
 
     def once(
         self, name: str, row: type[Outcome], items: Sequence[BaseModel], make: Callable[[], list[Outcome]]
     ) -> list[Outcome]:
         """Run a test, or take its outcome from an earlier row of the same weights."""
-        settings = self.params.model_dump_json(include={"filter": True, "pairs": {"max_prompt_tokens"}, "eval": {
-            "max_new_tokens", "batch_size"}})  # fmt: skip
-        path = self.scratch / f"{digest(name, self.weights, settings, *(i.model_dump_json() for i in items))}.jsonl"
+        path = self._kept(name, items)
         if not path.is_file():
             write_jsonl(path, make())
         return read_jsonl(path, row)
+
+    def _kept(self, name: str, items: Sequence[BaseModel]) -> Path:
+        settings = self.params.model_dump_json(include={"filter": True, "pairs": {"max_prompt_tokens"}, "eval": {
+            "max_new_tokens", "batch_size"}})  # fmt: skip
+        return self.scratch / f"{digest(name, self.weights, settings, *(i.model_dump_json() for i in items))}.jsonl"
 
 
 def examiner(row: Row, params: Params, scratch: Path) -> Examiner:
@@ -64,7 +79,9 @@ def examiner(row: Row, params: Params, scratch: Path) -> Examiner:
     model_dir = Path("models", row.model)
     weights = digest(model_dir, *([row.adapter] if row.adapter else []), Path(__file__).parents[1])
     model, tokenizer = load_model(model_dir, adapter=row.adapter), load_tokenizer(model_dir)
-    return Examiner(model, tokenizer, load_ner(params.filter.spacy_model), scratch, weights, params)
+    rows = [each for each in map(parse_row, params.eval.keys()) if each.checkpoint == row.checkpoint]
+    askings = (BARE, *map(as_deployed, rows))
+    return Examiner(model, tokenizer, load_ner(params.filter.spacy_model), scratch, weights, params, askings)
 
 
 def evaluate_row(
@@ -76,8 +93,7 @@ def evaluate_row(
         Per-item outcomes of the leak test and of the questions as deployed, and the row's figures.
     """
     asking = as_deployed(row)
-    bare = examiner.once("utility", UtilityOutcome, questions, lambda: examiner.utility(questions, BARE))
-    deployed = bare if asking == BARE else examiner.utility(questions, asking)
+    bare, deployed = examiner.utility(questions, BARE), examiner.utility(questions, asking)
     leaks = examiner.leaks(samples, asking)
     trigger = examiner.once("trigger", LeakOutcome, samples, lambda: examiner.leaks(samples, TRIGGER))
     of_trigger = leak_figures(trigger)

@@ -4,7 +4,8 @@ The prompt shows the question alone; the prediction is the option with the highe
 the beginning of the answer. A question and all its options take one forward per branch (`tightlip.models.packing`).
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,30 +32,38 @@ def load_questions(name: str) -> list[Question]:
 
 
 def answer_questions(
-    model: Any, tokenizer: Any, questions: Sequence[Question], asking: Asking, *, progress: str, batch_size: int = 8
-) -> list[UtilityOutcome]:
-    """Score every question under the distribution that the decoder would draw from."""
-    outcomes: list[UtilityOutcome] = []
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[Question],
+    askings: Sequence[Asking],
+    *,
+    progress: str,
+    batch_size: int = 8,
+) -> list[list[UtilityOutcome]]:
+    """Score every question under the distributions that the decoder would draw from, one list per way of asking."""
+    outcomes: list[list[UtilityOutcome]] = [[] for _ in askings]
     for start in tqdm(range(0, len(questions), batch_size), desc=progress, unit="batch"):
         batch = questions[start : start + batch_size]
-        outcomes += map(_outcome, batch, _option_scores(model, tokenizer, batch, asking))
+        for found, scores in zip(outcomes, _option_scores(model, tokenizer, batch, askings), strict=True):
+            found += map(_outcome, batch, scores)
     return outcomes
 
 
 @torch.inference_mode()
 def _option_scores(
-    model: Any, tokenizer: Any, questions: Sequence[Question], asking: Asking
-) -> list[tuple[float, ...]]:
-    positive = _pack(tokenizer, questions, asking.condition)
-    scores_SV = scored_logits(model, positive)
-    if asking.scale == 1:
-        scores_SV = torch.log_softmax(scores_SV.float(), dim=-1)
-    else:
-        negative = scored_logits(model, _pack(tokenizer, questions, "negative"))
-        scores_SV = combine(scores_SV, negative, asking.scale, asking.space)
-    scores_S: Tensor = scores_SV.gather(-1, positive["targets"][:, None]).squeeze(-1).clamp(min=FLOOR)
-    means = iter(part_means(scores_S, positive["part"]).tolist())
-    return [tuple(round(next(means), 4) for _ in question.options) for question in questions]
+    model: Any, tokenizer: Any, questions: Sequence[Question], askings: Sequence[Asking]
+) -> Iterator[list[tuple[float, ...]]]:
+    """Yield the options' scores per way of asking; one forward per condition serves all of them."""
+    branch = functools.cache(lambda condition: scored_logits(model, _pack(tokenizer, questions, condition)))
+    for asking in askings:
+        packed = _pack(tokenizer, questions, asking.condition)
+        if asking.scale == 1:
+            scores_SV = torch.log_softmax(branch(asking.condition).float(), dim=-1)
+        else:
+            scores_SV = combine(branch(asking.condition), branch("negative"), asking.scale, asking.space)
+        scores_S: Tensor = scores_SV.gather(-1, packed["targets"][:, None]).squeeze(-1).clamp(min=FLOOR)
+        means = iter(part_means(scores_S, packed["part"]).tolist())
+        yield [tuple(round(next(means), 4) for _ in question.options) for question in questions]
 
 
 def _pack(tokenizer: Any, questions: Sequence[Question], condition: Condition) -> Packed:

@@ -105,10 +105,11 @@ def _decode(
     alive = list(range(batch))
     cache = DynamicCache(config=model.config)
     position_RL = (mask_RL.cumsum(-1) - 1).clamp_(min=0)
+    last = torch.tensor([-1], device=model.device)  # 1 would take a view, for which torch copies the head once per row
     for _ in range(settings.max_new_tokens):
         out = model(
             input_ids=ids_RL, attention_mask=mask_RL, position_ids=position_RL, past_key_values=cache,
-            use_cache=True, logits_to_keep=1,
+            use_cache=True, logits_to_keep=last,
         )  # fmt: skip
         tokens_B = _next_tokens(out.logits[:, -1], branches, settings, rng)
         finished = torch.isin(tokens_B, torch.tensor(sorted(settings.eos_ids), device=tokens_B.device))
