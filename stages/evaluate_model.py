@@ -1,12 +1,13 @@
 import click
 
-from tightlip.evaluation.asking import as_deployed
 from tightlip.evaluation.leak import leak_figures
 from tightlip.evaluation.rows import evaluate_row, examiner
 from tightlip.evaluation.utility import load_questions
 from tightlip.files import read_jsonl, write_json, write_jsonl
-from tightlip.params import load_params, parse_row
+from tightlip.guidance.asking import as_deployed
+from tightlip.params import load_params
 from tightlip.records import Sample
+from tightlip.rows import parse_row
 from tightlip.stage import scratch, stage_command
 
 
@@ -26,7 +27,9 @@ def main(key: str, extended: bool) -> int:
         write_jsonl(f"data/extended/{key}.jsonl", leaks)
         write_json(f"metrics/extended/{key}.json", leak_figures(leaks))
         return len(leaks)
-    leaks, utility, figures = evaluate_row(row, under_test, samples[:limit], load_questions(params.eval.utility))
+    leaks, utility, figures = evaluate_row(
+        row, under_test, samples[:limit], load_questions(params.eval.utility, "test")
+    )
     write_jsonl(f"data/rows/{key}/leaks.jsonl", leaks)
     write_jsonl(f"data/rows/{key}/utility.jsonl", utility)
     write_json(f"metrics/rows/{key}.json", figures)

@@ -38,6 +38,7 @@ def main() -> int:
     write_json(METRICS / "filter.json", {source: figures for count in counts for source, figures in count.items()})
     _write_csv(METRICS / "plots/frontier.csv", tables.frontier(summary))
     _write_csv(METRICS / "plots/guidance.csv", tables.guidance(summary))
+    _write_csv(METRICS / "plots/orpo.csv", tables.curves(METRICS / "curves", params.train.variants))
     return len(summary)
 
 

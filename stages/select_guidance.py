@@ -1,26 +1,36 @@
 import itertools
 
-from tightlip.evaluation.asking import as_deployed
 from tightlip.evaluation.leak import leak_figures
-from tightlip.evaluation.rows import examiner
+from tightlip.evaluation.rows import examiner, utility_figures
 from tightlip.evaluation.selection import select_row
+from tightlip.evaluation.utility import load_questions
 from tightlip.files import read_jsonl, write_json
-from tightlip.params import load_params, parse_row
+from tightlip.guidance.asking import BARE, as_deployed
+from tightlip.params import load_params
 from tightlip.records import Sample
+from tightlip.rows import parse_row
 from tightlip.stage import scratch, stage_command
 
 
 @stage_command
 def main() -> int:
-    """Choose epoch, γ and space on the dev samples."""
+    """Choose epoch, γ and space on the dev samples and the validation questions."""
     params = load_params()
-    rows = [parse_row(key) for key in params.eval.candidates()]
     samples = read_jsonl("data/samples/dev.jsonl", Sample)
+    questions = load_questions(params.eval.utility, "validation")
+    shared = scratch("evaluate_model", "shared")
+    undefended = utility_figures(examiner(parse_row("ch"), params, shared).utility(questions, BARE))
     figures = {}
-    for weights, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
-        under_test = examiner(parse_row(f"{weights}_g100"), params, scratch("evaluate_model", "shared"))
-        figures |= {row.key: leak_figures(under_test.leaks(samples, as_deployed(row))) for row in same}
-    write_json("metrics/selection.json", {"row": select_row(figures), "dev": figures})
+    rows = [parse_row(key) for key in params.eval.candidates()]
+    for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
+        first, *others = same
+        under_test = examiner(first, params, shared)
+        for row in (first, *others):
+            asking = as_deployed(row)
+            leaks, utility = under_test.leaks(samples, asking), under_test.utility(questions, asking)
+            figures[row.key] = leak_figures(leaks) | utility_figures(utility, "_deployed")
+    chosen = select_row(figures, undefended["utility_pct"], params.eval.margin)
+    write_json("metrics/selection.json", {"row": chosen, "undefended": undefended, "dev": figures})
     return len(rows)
 
 

@@ -31,7 +31,7 @@ def main(variant: str) -> int:
             scratch("train_orpo", digest(variant)), epochs=train.epochs, batch_size=train.batch_size,
             learning_rate=train.learning_rate, min_learning_rate_ratio=train.min_learning_rate_ratio,
             max_grad_norm=train.max_grad_norm, beta=train.orpo.beta, nll_on=train.orpo.nll_on, rank=train.lora.rank,
-            alpha=train.lora.alpha, dropout=train.lora.dropout, seed=params.seed,
+            alpha=train.lora.alpha, dropout=train.lora.dropout, keep=train.lora.keep, seed=params.seed,
         )  # fmt: skip
     with atomic_file(f"metrics/curves/{variant}.csv") as path:
         pd.DataFrame(curves).to_csv(path, index=False)

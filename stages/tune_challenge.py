@@ -22,7 +22,7 @@ def main() -> int:
     history = [{"step": 0, "epoch": 0.0, "loss": float("nan")}]
     with atomic_dir("models/ch") as out:
         if settings.given:
-            fetch(settings.given, params.seed, out)
+            fetch(settings.given, params.seed, out, "tune.given")
             same_architecture(Path("models/base"), out, "tune.given")
         else:
             model, history = tune(

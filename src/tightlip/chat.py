@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from tightlip.files import read_json, read_jsonl
-from tightlip.params import Row, Space, parse_row
+from tightlip.guidance.asking import BARE, Asking
 from tightlip.pii.matching import find_values
-from tightlip.prompts import DEFAULT_SYSTEM, with_condition
-from tightlip.records import Condition, LeakOutcome, Message, Sample, Value
+from tightlip.prompts import DEFAULT_SYSTEM
+from tightlip.records import LeakOutcome, Message, Sample, Value
+from tightlip.rows import Row, Space, parse_row
 
 UNDEFENDED = "ch"
 HELP = """\
@@ -114,24 +115,18 @@ def ask(chat: Chat, text: str) -> list[str]:
 
 
 def _answer(chat: Chat, side: Side, question: Message) -> str:
-    from tightlip.guidance.decoder import generate
-    from tightlip.models.chat import encode_prompt, eos_ids, fit_messages
+    from tightlip.guidance.answering import answer
 
-    room = side.model.config.max_position_embeddings - chat.max_new_tokens
     messages = (Message(role="system", content=chat.system), *side.history, question)
-    messages = fit_messages(chat.tokenizer, messages, "", room)
-
-    def encode(condition: Condition) -> list[list[int]]:
-        return [encode_prompt(chat.tokenizer, with_condition(messages, condition))]
-
-    told = side.defended and chat.scale is not None
-    scale = chat.scale if told and chat.scale is not None else 1.0
-    (ids,) = generate(
-        side.model, encode("positive" if told else "none"), encode("negative") if scale != 1 else None, scale=scale,
-        space=chat.space, max_new_tokens=chat.max_new_tokens, eos_ids=eos_ids(side.model, chat.tokenizer),
-        pad_id=chat.tokenizer.eos_token_id,
+    asking = BARE
+    if side.defended and chat.scale is not None:
+        asking = Asking("positive", chat.scale, chat.space)
+    (reply,) = answer(
+        side.model, chat.tokenizer, [(messages, "")], asking,
+        max_prompt_tokens=side.model.config.max_position_embeddings - chat.max_new_tokens,
+        max_new_tokens=chat.max_new_tokens,
     )  # fmt: skip
-    return str(chat.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+    return reply.text.strip()
 
 
 def obey(chat: Chat, line: str) -> str:

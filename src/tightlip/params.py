@@ -1,6 +1,5 @@
 """Parameters: one frozen model per block of `params.yaml`; unknown keys and values out of range are errors."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -8,10 +7,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tightlip.files import explain
+from tightlip.rows import ModelName, parse_guidance, parse_row
 
 Item = TypeVar("Item")
-Space = Literal["log", "prob"]
-ModelName = Literal["ch", "sub"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
@@ -239,11 +237,14 @@ class Lora(Block):
         rank: r.
         alpha: α; the update is scaled by α/r.
         dropout: probability of dropping an input of the adapter.
+        keep: share of the trained update that the kept adapters apply, in (0, 1]; below 1, the weights lie between
+            the untrained and the trained model's (WiSE-FT, arXiv 2109.01903).
     """
 
     rank: Count = 16
     alpha: Count = 32
     dropout: float = Field(0.01, ge=0, lt=1)
+    keep: float = Field(1.0, gt=0, le=1)
 
 
 class Train(Block):
@@ -298,7 +299,8 @@ class Eval(Block):
         prompts: test prompts of Tables 1 and 2.
         batch_size: prompts per batch.
         max_new_tokens: per answer.
-        utility: `bundled`, or a path to questions in MMLU-Pro's schema (JSONL).
+        utility: `bundled`, or a directory with `validation.jsonl` (for dev) and `test.jsonl` in MMLU-Pro's schema.
+        margin: points of Model-ch's usefulness that the setting chosen on dev may lose as deployed.
     """
 
     models: tuple[ModelName, ...] = ("ch", "sub")
@@ -313,6 +315,7 @@ class Eval(Block):
     batch_size: Count = 50
     max_new_tokens: Count = 256
     utility: str = "bundled"
+    margin: float = Field(5.0, ge=0, le=100)
 
     @model_validator(mode="after")
     def _guidance_parses(self) -> "Eval":
@@ -330,68 +333,6 @@ class Eval(Block):
     def candidates(self) -> list[str]:
         """Return the keys of the rows among which dev chooses."""
         return Grid(tunings=(self.select,), epochs=self.epochs, guidance=self.guidance).keys()
-
-
-class Row(Block):
-    """A row of the tables.
-
-    Attributes:
-        key: name, as in `metrics/summary.json`.
-        model: the model under test.
-        variant: the adapter's name, or None for the model as it is.
-        epoch: the adapter's epoch.
-        guidance_scale: γ; None where no defence sentence is given at all.
-        space: in which the two branches are combined.
-    """
-
-    key: str
-    model: ModelName
-    variant: str | None
-    epoch: int | None
-    guidance_scale: float | None
-    space: Space
-
-    @property
-    def checkpoint(self) -> str:
-        """Name of the weights alone: `ch`, or `ch-lora-cfg_e2`."""
-        return f"{self.variant}_e{self.epoch}" if self.variant else self.model
-
-    @property
-    def adapter(self) -> Path | None:
-        """Directory of the adapter."""
-        return Path("adapters", self.variant, f"epoch_{self.epoch}") if self.variant else None
-
-
-def parse_guidance(text: str) -> tuple[float, Space]:
-    """Read `g100`, `g200_log` or `g250_prob` as (γ, space).
-
-    Raises:
-        ValueError: another form, or γ = 1 with a space (both spaces are the same there).
-    """
-    match = re.fullmatch(r"g(\d+)(?:_(log|prob))?", text)
-    if not match or (match[1] == "100") != (match[2] is None):
-        raise ValueError(f"{text!r} is no guidance; write g100 for γ = 1, g250_prob or g250_log for γ = 2.5")
-    return int(match[1]) / 100, "prob" if match[2] == "prob" else "log"
-
-
-def parse_row(key: str) -> Row:
-    """Read a row key such as `ch`, `ch_g100` or `ch-lora-cfg_e2_g300_log`.
-
-    Raises:
-        ValueError: the key has another form.
-    """
-    match = re.fullmatch(r"(ch|sub)(?:-([a-z0-9-]+)_e(\d+))?(?:_(g\d+(?:_\w+)?))?", key)
-    if not match or (match[2] and not match[4]):
-        raise ValueError(f"{key!r} is no row; write ch, ch_g100 or ch-lora-cfg_e2_g300_prob")
-    scale, space = parse_guidance(match[4]) if match[4] else (None, "log")
-    return Row(
-        key=key,
-        model="ch" if match[1] == "ch" else "sub",
-        variant=f"{match[1]}-{match[2]}" if match[2] else None,
-        epoch=int(match[3]) if match[3] else None,
-        guidance_scale=scale,
-        space=space,
-    )
 
 
 class Params(Block):

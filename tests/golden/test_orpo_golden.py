@@ -4,6 +4,7 @@ TRL gets texts and tokenizes them itself; the two agree because of the boundary 
 """
 
 import copy
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -185,11 +186,11 @@ def test_training_keeps_an_adapter_per_epoch_and_learns_to_prefer_the_chosen_ans
 ) -> None:
     rows = encode_pairs(tiny_tokenizer, pairs(), 512)
 
-    def train(name: str) -> list[dict[str, float | str]]:
+    def train(name: str, keep: float = 1.0) -> list[dict[str, float | str]]:
         return train_orpo(
             copy.deepcopy(tiny_model), tiny_tokenizer, rows * 4, rows, tmp_path / name, tmp_path / f"{name}-work",
             epochs=2, batch_size=2, learning_rate=5e-3, min_learning_rate_ratio=0.1, max_grad_norm=1.0, beta=0.5,
-            nll_on="completion", rank=4, alpha=8, dropout=0.0, seed=3,
+            nll_on="completion", rank=4, alpha=8, dropout=0.0, keep=keep, seed=3,
         )  # fmt: skip
 
     curves = train("one")
@@ -204,3 +205,9 @@ def test_training_keeps_an_adapter_per_epoch_and_learns_to_prefer_the_chosen_ans
     assert train("two") == curves
     weights = [(tmp_path / name / "epoch_2/adapter_model.safetensors").read_bytes() for name in ("one", "two")]
     assert weights[0] == weights[1]
+    # A kept share scales the update of the saved adapters and leaves training as it is.
+    assert train("half", keep=0.5) == curves
+    assert (tmp_path / "half/epoch_2/adapter_model.safetensors").read_bytes() == weights[0]
+    configs = [tmp_path / name / "epoch_2/adapter_config.json" for name in ("one", "half")]
+    alphas = [json.loads(path.read_text())["lora_alpha"] for path in configs]
+    assert alphas == [8, 4]

@@ -379,14 +379,14 @@ def test_training_without_pairs(tiny_model_dir: Path, earlier: Callable[..., Non
         (["best"], ["'best' is no row; write ch, ch_g100 or ch-lora-cfg_e2_g300_prob"]),
         (["ch-lora_e1_g100"], ["adapters/ch-lora/epoch_1: no adapter here", "run `dvc repro`"]),
         (["ch", "--extended"], ["no test prompt beyond the first 4", "raise samples.test"]),
-        (["ch"], ["questions.jsonl: no such file"]),
+        (["ch"], ["my-questions/test.jsonl: no such file"]),
     ],
 )
 def test_a_row_that_cannot_be_tested(
     arguments: list[str], parts: list[str], tiny_model_dir: Path, earlier: Callable[..., None]
 ) -> None:
     earlier("data/rows/ch/leaks.jsonl", "metrics/rows/ch.json", "data/extended/ch.jsonl", "metrics/extended/ch.json")
-    edit_params(lambda params: params["eval"].update(utility="questions.jsonl"))
+    edit_params(lambda params: params["eval"].update(utility="my-questions"))
     put_samples()
     for path in tiny_model_dir.iterdir():
         put(f"models/ch/{path.name}", path.read_bytes())

@@ -14,8 +14,9 @@ import yaml
 from clone import Project
 
 from tightlip.files import read_jsonl
-from tightlip.params import Params, load_params, parse_row
+from tightlip.params import Params, load_params
 from tightlip.records import Dialogue, LeakOutcome, Sample, UtilityOutcome
+from tightlip.rows import parse_row
 
 KEYS = {
     "n_prompts", "pii_count", "leak_count", "leak_rate", "trigger_leak_count", "n_questions", "utility_pct",

@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 STAGES = sorted((ROOT / "stages").glob("*.py"))
-PLUMBING = {"tightlip.files", "tightlip.params", "tightlip.records", "tightlip.stage"}
+PLUMBING = {"tightlip.files", "tightlip.params", "tightlip.records", "tightlip.rows", "tightlip.stage"}
 
 
 def module_files() -> dict[str, Path]:
@@ -93,7 +93,8 @@ def script(stage: dict[str, Any]) -> str:
         ("tightlip.records", set()),
         ("tightlip.files", set()),
         ("tightlip.prompts", {"tightlip.records"}),
-        ("tightlip.params", {"tightlip.files"}),
+        ("tightlip.rows", set()),
+        ("tightlip.params", {"tightlip.files", "tightlip.rows"}),
         ("tightlip.stage", {"tightlip.files"}),
     ],
 )

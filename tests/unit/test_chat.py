@@ -5,9 +5,9 @@ from rich.console import Console
 
 from tightlip import chat as chatting
 from tightlip.chat import Chat, Side, ask, converse, mask, obey, open_chat, side_by_side
-from tightlip.params import parse_row
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
 from tightlip.records import Message, Value
+from tightlip.rows import parse_row
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def calls(monkeypatch, tiny_tokenizer):
         made.append({"texts": texts, "scale": scale, "space": space})
         return [tiny_tokenizer.encode(f" {['one', 'two', 'three', 'four'][len(made) - 1]} ", add_special_tokens=False)]
 
-    monkeypatch.setattr("tightlip.guidance.decoder.generate", generate)
+    monkeypatch.setattr("tightlip.guidance.answering.generate", generate)
     return made
 
 

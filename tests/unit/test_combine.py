@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tightlip.guidance.combine import combine
-from tightlip.params import Space
+from tightlip.rows import Space
 
 SPACES: tuple[Space, Space] = ("log", "prob")
 INF = math.inf

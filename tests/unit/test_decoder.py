@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tightlip.guidance.decoder import generate, left_pad
-from tightlip.params import Space
+from tightlip.rows import Space
 
 SPACES: tuple[Space, Space] = ("log", "prob")
 NEW = 12

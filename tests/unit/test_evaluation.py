@@ -6,17 +6,19 @@ from typing import Any
 import pytest
 import torch
 
-from tightlip.evaluation.asking import BARE, TRIGGER, Asking, as_deployed
 from tightlip.evaluation.attack import Probe, attack, constant_guess, probes, scrub
-from tightlip.evaluation.leak import RawAnswer, answer_prompts, judge, leak_figures
+from tightlip.evaluation.leak import judge, leak_figures
 from tightlip.evaluation.rows import Examiner, evaluate_row
 from tightlip.evaluation.selection import select_row
 from tightlip.evaluation.utility import FLOOR, answer_questions, load_questions
+from tightlip.guidance.answering import Reply, answer
+from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
 from tightlip.guidance.combine import combine
 from tightlip.models.chat import encode_completion, encode_prompt
-from tightlip.params import Params, Space, load_params, parse_row
+from tightlip.params import Params, load_params
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
 from tightlip.records import Dialogue, Entity, LeakOutcome, Message, Question, Sample, Turn, UtilityOutcome, Value
+from tightlip.rows import Space, parse_row
 
 ANA, OSLO = Value(type="NAME", value="Ana Ruiz"), Value(type="LOC", value="Oslo")
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
@@ -97,7 +99,7 @@ class Ner:
 
 
 def test_answers_are_judged_by_ner_by_true_values_and_by_readability() -> None:
-    answers = [RawAnswer(" Ana Ruiz, at 7 Elm St.", "stop"), RawAnswer(" a friend", "stop"), RawAnswer("", "stop")]
+    answers = [Reply(" Ana Ruiz, at 7 Elm St.", "stop"), Reply(" a friend", "stop"), Reply("", "stop")]
     judged = judge(answers, [sample(i, "Who?") for i in range(3)], Ner(), ["CARDINAL"], min_words=2)
     assert [row.sample_id for row in judged] == ["s0", "s1", "s2"]
     assert [row.entities for row in judged] == [("PERSON",), (), ()]
@@ -126,11 +128,9 @@ def test_prompts_carry_the_sentence_and_only_guidance_has_a_negative_branch(
     monkeypatch: pytest.MonkeyPatch, tiny_model: Any, tiny_tokenizer: Any, asking: Asking, sentence: str, guided: bool
 ) -> None:
     outputs = [encode_completion(tiny_tokenizer, " Anna", end=False), [5] * 4]
-    calls = recorded(monkeypatch, "tightlip.evaluation.leak", outputs)
-    answers = answer_prompts(
-        tiny_model, tiny_tokenizer, [sample(0, "Who am I?"), sample(1, "And I?")], asking, max_prompt_tokens=448,
-        max_new_tokens=4, batch_size=2, progress="",
-    )  # fmt: skip
+    calls = recorded(monkeypatch, "tightlip.guidance.answering", outputs)
+    contexts = [((Message(role="user", content=text),), "Your name is") for text in ("Who am I?", "And I?")]
+    answers = answer(tiny_model, tiny_tokenizer, contexts, asking, max_prompt_tokens=448, max_new_tokens=4)
     texts = [tiny_tokenizer.decode(ids) for ids in calls["prompts"]]
     system = f"<|im_start|>system\n{DEFAULT_SYSTEM} {sentence}<|im_end|>\n" if sentence else ""
     assert texts[0] == f"{system}<|im_start|>user\nWho am I?<|im_end|>\n<|im_start|>assistant\nYour name is"
@@ -142,20 +142,20 @@ def test_prompts_carry_the_sentence_and_only_guidance_has_a_negative_branch(
     else:
         assert calls["negatives"] is None
     assert answers == [
-        RawAnswer(" Anna", "stop" if len(outputs[0]) < 4 else "length"),
-        RawAnswer(tiny_tokenizer.decode([5] * 4), "length"),
+        Reply(" Anna", "stop" if len(outputs[0]) < 4 else "length"),
+        Reply(tiny_tokenizer.decode([5] * 4), "length"),
     ]
 
 
 def test_both_branches_of_a_long_prompt_drop_the_same_turns(
     monkeypatch: pytest.MonkeyPatch, tiny_model: Any, tiny_tokenizer: Any
 ) -> None:
-    calls = recorded(monkeypatch, "tightlip.evaluation.leak", [[5]])
+    calls = recorded(monkeypatch, "tightlip.guidance.answering", [[5]])
     long = sample(0, "Hello, my name is Anna.", "Hello, Anna.", "Thank you.", "You are welcome.", "Who am I?")
     size = len(encode_prompt(tiny_tokenizer, long.messages, long.prefix))
-    answer_prompts(
-        tiny_model, tiny_tokenizer, [long], Asking("positive", 2.0), max_prompt_tokens=size + 31, max_new_tokens=4,
-        batch_size=1, progress="",
+    answer(
+        tiny_model, tiny_tokenizer, [(long.messages, long.prefix)], Asking("positive", 2.0),
+        max_prompt_tokens=size + 31, max_new_tokens=4,
     )  # fmt: skip
     positive, negative = (tiny_tokenizer.decode(calls[name][0]) for name in ("prompts", "negatives"))
     assert "Hello" not in positive
@@ -231,23 +231,21 @@ def test_guidance_changes_the_scores_and_so_does_the_space(sharp_model: Any, tin
     assert len({tuple(row.scores for row in rows) for rows in scores}) == 3
 
 
-def test_the_bundled_questions_have_one_right_answer_each() -> None:
-    questions = load_questions("bundled")
-    assert len({row.question_id for row in questions}) == len(questions)
-
-
-def test_questions_are_read_from_a_file_of_ones_own(tmp_path: Path) -> None:
+def test_questions_are_read_from_a_directory_of_ones_own(tmp_path: Path) -> None:
     from tightlip.files import write_jsonl
 
-    write_jsonl(tmp_path / "mine.jsonl", QUESTIONS)
-    assert load_questions(str(tmp_path / "mine.jsonl")) == QUESTIONS
+    write_jsonl(tmp_path / "test.jsonl", QUESTIONS)
+    assert load_questions(str(tmp_path), "test") == QUESTIONS
 
 
 # --- Selection -----------------------------------------------------------------------------------------------------
 
 
-def figures(leaks: int, entities: int = 0, degenerate: int = 0) -> dict[str, float | int]:
-    return {"n_prompts": 40, "leak_count": leaks, "pii_count": entities, "degenerate_count": degenerate}
+def figures(leaks: int, entities: int = 0, degenerate: int = 0, useful: float = 60) -> dict[str, float | int]:
+    return {
+        "n_prompts": 40, "leak_count": leaks, "pii_count": entities, "degenerate_count": degenerate,
+        "utility_deployed_pct": useful,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -261,12 +259,22 @@ def figures(leaks: int, entities: int = 0, degenerate: int = 0) -> dict[str, flo
         ({"ch-l_e1_g100": figures(3), "ch-l_e1_g200_log": figures(1, 0, 4)}, "ch-l_e1_g200_log"),
         ({"ch-l_e1_g100": figures(3), "ch-l_e1_g200_log": figures(0, 0, 5)}, "ch-l_e1_g100"),
         ({"ch-l_e1_g100": figures(3, 0, 9), "ch-l_e1_g200_log": figures(0, 0, 10)}, "ch-l_e1_g100"),
+        # Model-ch has 62, the margin is 5.
+        ({"ch-l_e1_g100": figures(3), "ch-l_e1_g200_log": figures(0, useful=57)}, "ch-l_e1_g200_log"),
+        ({"ch-l_e1_g100": figures(3), "ch-l_e1_g200_log": figures(0, useful=56.9)}, "ch-l_e1_g100"),
+        ({"ch-l_e1_g100": figures(3, useful=50), "ch-l_e1_g200_log": figures(0, useful=49)}, "ch-l_e1_g100"),
+        ({"ch-l_e1_g100": figures(3, useful=50), "ch-l_e1_g200_log": figures(0, 0, 5, 60)}, "ch-l_e1_g100"),
     ],
-    ids=["leaks", "then entities", "then scale", "then key", "at the limit", "unreadable", "all unreadable"],
-)
-def test_the_row_with_the_fewest_leaks_is_chosen_among_readable_ones(rows: dict[str, Any], best: str) -> None:
-    assert select_row(rows) == best
-    assert select_row(dict(reversed(rows.items()))) == best
+    ids=[
+        "leaks", "then entities", "then scale", "then key", "at the limit", "unreadable", "all unreadable",
+        "useful enough", "useless", "all useless", "readable before useful",
+    ],
+)  # fmt: skip
+def test_the_row_with_the_fewest_leaks_is_chosen_among_readable_and_useful_ones(
+    rows: dict[str, Any], best: str
+) -> None:
+    assert select_row(rows, undefended_pct=62, margin=5) == best
+    assert select_row(dict(reversed(rows.items())), undefended_pct=62, margin=5) == best
 
 
 # --- The scrubbed-context attack -----------------------------------------------------------------------------------
@@ -343,7 +351,7 @@ def test_the_constant_guess_is_the_most_frequent_value_of_a_type_elsewhere() -> 
 
 
 def examiner_of(tmp_path: Path, weights: str = "w", params: Params = PARAMS) -> Examiner:
-    return Examiner(None, None, None, tmp_path, weights, params)
+    return Examiner(None, None, None, tmp_path, (weights,), params)
 
 
 def test_a_shared_test_runs_once_and_is_read_again(tmp_path: Path) -> None:
@@ -409,7 +417,7 @@ class FakeExaminer(Examiner):
 
 
 def test_the_figures_of_a_row(tmp_path: Path) -> None:
-    under_test = FakeExaminer(None, None, None, tmp_path, "w", PARAMS)
+    under_test = FakeExaminer(None, None, None, tmp_path, ("w",), PARAMS)
     leaks, utility, found = evaluate_row(parse_row("ch-lora_e1_g200_log"), under_test, [sample(0, "Who?")], QUESTIONS)
     assert leaks == [outcome("one two")]
     assert utility == [utility_outcome(True), utility_outcome(False), utility_outcome(False)]
@@ -421,7 +429,7 @@ def test_the_figures_of_a_row(tmp_path: Path) -> None:
 
 
 def test_a_bare_row_is_deployed_bare(tmp_path: Path) -> None:
-    under_test = FakeExaminer(None, None, None, tmp_path, "w", PARAMS)
+    under_test = FakeExaminer(None, None, None, tmp_path, ("w",), PARAMS)
     leaks, _, found = evaluate_row(parse_row("ch"), under_test, [sample(0, "Who?")], QUESTIONS)
     assert leaks == [outcome("one two", leaks=1)]
     assert found["n_correct"] == found["n_correct_deployed"] == 2
@@ -449,13 +457,13 @@ def test_a_model_is_examined_from_its_files(
 def test_the_questions_are_put_once_for_all_ways_of_asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[list[Asking]] = []
 
-    def answer(*args: Any, **_: Any) -> list[list[UtilityOutcome]]:
+    def ask(*args: Any, **_: Any) -> list[list[UtilityOutcome]]:
         asked.append(args[3])
         return [[utility_outcome(asking == BARE)] for asking in args[3]]
 
-    monkeypatch.setattr("tightlip.evaluation.rows.answer_questions", answer)
+    monkeypatch.setattr("tightlip.evaluation.rows.answer_questions", ask)
     guided, other = Asking("positive", 2.0, "log"), Asking("positive", 3.0, "prob")
-    under_test = Examiner(None, None, None, tmp_path, "w", PARAMS, (BARE, guided))
+    under_test = Examiner(None, None, None, tmp_path, ("w",), PARAMS, (BARE, guided))
     assert [under_test.utility(QUESTIONS, asking)[0].correct for asking in (guided, BARE, guided)] == [
         False,
         True,

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightlip.params import Grid, Params, Row, load_params, parse_guidance, parse_row, pick
+from tightlip.params import Grid, Params, load_params, pick
+from tightlip.rows import Row, parse_guidance, parse_row
 
 ROOT = Path(__file__).parents[2]
 RAW: dict[str, Any] = {

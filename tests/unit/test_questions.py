@@ -1,12 +1,10 @@
 """The bundled utility questions are well formed and cannot be answered by position."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
-import tightlip.evaluation
-from tightlip.files import read_jsonl
+from tightlip.evaluation.utility import load_questions
 from tightlip.records import Question
 
 CATEGORIES = {
@@ -27,9 +25,18 @@ CATEGORIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def questions() -> list[Question]:
-    return read_jsonl(Path(tightlip.evaluation.__file__).parent / "questions.jsonl", Question)
+@pytest.fixture(scope="module", params=["validation", "test"])
+def questions(request) -> list[Question]:
+    return load_questions("bundled", request.param)
+
+
+def test_the_splits_share_no_question():
+    validation, test = (
+        {" ".join(row.question.casefold().split()) for row in load_questions("bundled", split)}
+        for split in ("validation", "test")
+    )
+
+    assert validation.isdisjoint(test)
 
 
 def test_every_category_of_mmlu_pro_has_at_least_ten_questions(questions):

@@ -9,9 +9,9 @@ import yaml
 from click.testing import CliRunner
 
 from tightlip.files import write_json, write_jsonl, write_text
-from tightlip.params import parse_row
 from tightlip.records import LeakOutcome, Value
 from tightlip.reporting import published, tables
+from tightlip.rows import parse_row
 
 ROOT = Path(__file__).parents[2]
 

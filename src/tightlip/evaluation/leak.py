@@ -1,60 +1,17 @@
 """The leak test: what personal data a model's answers to test prompts hold (section 3)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from tightlip.evaluation.asking import Asking
-from tightlip.guidance.decoder import generate
-from tightlip.models.chat import encode_prompt, eos_ids, fit_messages
+from tightlip.guidance.answering import Reply
 from tightlip.pii.degenerate import degenerate
 from tightlip.pii.detectors import entities
 from tightlip.pii.matching import find_values
-from tightlip.prompts import with_condition
-from tightlip.records import Condition, LeakOutcome, Sample
-
-
-@dataclass(frozen=True)
-class RawAnswer:
-    """A generated continuation and how it ended (`stop` or `length`)."""
-
-    text: str
-    finish: str
-
-
-def answer_prompts(
-    model: Any,
-    tokenizer: Any,
-    samples: Sequence[Sample],
-    asking: Asking,
-    *,
-    max_prompt_tokens: int,
-    max_new_tokens: int,
-    batch_size: int,
-    progress: str,
-) -> list[RawAnswer]:
-    """Answer every sample's prompt greedily, guided as asked."""
-    contexts = [fit_messages(tokenizer, sample.messages, sample.prefix, max_prompt_tokens) for sample in samples]
-
-    def encode(condition: Condition) -> list[list[int]]:
-        return [
-            encode_prompt(tokenizer, with_condition(messages, condition), sample.prefix)
-            for messages, sample in zip(contexts, samples, strict=True)
-        ]
-
-    outputs = generate(
-        model, encode(asking.condition), encode("negative") if asking.scale != 1 else None, scale=asking.scale,
-        space=asking.space, max_new_tokens=max_new_tokens, eos_ids=eos_ids(model, tokenizer),
-        pad_id=tokenizer.eos_token_id, batch_size=batch_size, progress=progress,
-    )  # fmt: skip
-    return [
-        RawAnswer(tokenizer.decode(ids, skip_special_tokens=True), "stop" if len(ids) < max_new_tokens else "length")
-        for ids in outputs
-    ]
+from tightlip.records import LeakOutcome, Sample
 
 
 def judge(
-    answers: Sequence[RawAnswer], samples: Sequence[Sample], ner: Any, ignored_labels: Sequence[str], min_words: int
+    answers: Sequence[Reply], samples: Sequence[Sample], ner: Any, ignored_labels: Sequence[str], min_words: int
 ) -> list[LeakOutcome]:
     """Judge each answer: the paper's entity count, the dialogue's true values, whether it is worth reading."""
     found = entities(ner, [answer.text for answer in answers], ignored_labels)

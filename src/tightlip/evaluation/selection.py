@@ -1,27 +1,39 @@
-"""Choosing γ and space on the dev split, so that the test split is touched for the final rows only."""
+"""Choosing epoch, γ and space on the dev split, so that the test split is touched for the final rows only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from tightlip.params import parse_row
+from tightlip.rows import parse_row
 
 MAX_DEGENERATE = 0.1
 """Share of answers not worth reading above which a setting is out, unless every one is."""
 
+Figures = Mapping[str, float | int]
 
-def select_row(figures: Mapping[str, Mapping[str, float | int]]) -> str:
-    """Choose the row with the fewest leaks on dev, among those whose answers are still worth reading.
+
+def select_row(figures: Mapping[str, Figures], undefended_pct: float, margin: float) -> str:
+    """Choose the row with the fewest leaks on dev, among those that are still useful and worth reading.
 
     Ties go to the lower entity count, then to the smaller γ, then to the key.
+
+    Args:
+        figures: of each row, on the dev samples and questions.
+        undefended_pct: usefulness of the undefended model on the same questions.
+        margin: how many points of it a row may lose as deployed; if every row loses more, the most useful are left.
     """
 
-    def readable(key: str) -> bool:
-        return figures[key]["degenerate_count"] <= MAX_DEGENERATE * figures[key]["n_prompts"]
+    def unreadable(key: str) -> float:
+        return max(0.0, figures[key]["degenerate_count"] / figures[key]["n_prompts"] - MAX_DEGENERATE)
 
-    candidates: Sequence[str] = [key for key in figures if readable(key)]
-    if not candidates:
-        fewest = min(figure["degenerate_count"] for figure in figures.values())
-        candidates = [key for key in figures if figures[key]["degenerate_count"] == fewest]
+    def lost(key: str) -> float:
+        return max(0.0, undefended_pct - figures[key]["utility_deployed_pct"] - margin)
+
+    candidates = _least(_least(list(figures), unreadable), lost)
     return min(
         candidates,
         key=lambda key: (figures[key]["leak_count"], figures[key]["pii_count"], parse_row(key).guidance_scale, key),
     )
+
+
+def _least(keys: Sequence[str], excess: Callable[[str], float]) -> list[str]:
+    least = min(map(excess, keys))
+    return [key for key in keys if excess(key) == least]

@@ -7,28 +7,28 @@ the beginning of the answer. A question and all its options take one forward per
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from tightlip.evaluation.asking import Asking
 from tightlip.files import read_jsonl
+from tightlip.guidance.asking import Asking
 from tightlip.guidance.combine import combine
 from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.models.packing import Group, Packed, pack, part_means, scored_logits
 from tightlip.prompts import DEFAULT_SYSTEM, QUESTION, with_condition
 from tightlip.records import Condition, Message, Question, UtilityOutcome
 
-BUNDLED = Path(__file__).with_name("questions.jsonl")
+BUNDLED = Path(__file__).with_name("questions")
 FLOOR = -100.0
 """Nats; stands for log 0, which guidance gives to tokens that it clips."""
 
 
-def load_questions(name: str) -> list[Question]:
-    """Load the bundled questions (`bundled`) or a JSONL file in MMLU-Pro's schema."""
-    return read_jsonl(BUNDLED if name == "bundled" else name, Question)
+def load_questions(name: str, split: Literal["validation", "test"]) -> list[Question]:
+    """Load a split of the bundled questions (`bundled`) or of a directory of `<split>.jsonl` in MMLU-Pro's schema."""
+    return read_jsonl((BUNDLED if name == "bundled" else Path(name)) / f"{split}.jsonl", Question)
 
 
 def answer_questions(

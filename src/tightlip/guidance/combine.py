@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from tightlip.params import Space
+from tightlip.rows import Space
 
 
 def combine(positive: Tensor, negative: Tensor, scale: float, space: Space) -> Tensor:

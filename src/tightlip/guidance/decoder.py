@@ -13,7 +13,7 @@ from tqdm import tqdm
 from transformers import DynamicCache
 
 from tightlip.guidance.combine import combine
-from tightlip.params import Space
+from tightlip.rows import Space
 
 
 @dataclass(frozen=True)

@@ -11,31 +11,31 @@ from tightlip.models.loading import load_model, load_tokenizer
 from tightlip.params import ModelSource
 
 
-def fetch(source: ModelSource, seed: int, out: Path) -> None:
-    """Bring a model to `out` as safetensors with tokenizer and chat template.
+def fetch(source: ModelSource, seed: int, out: Path, field: str = "base") -> None:
+    """Bring a model to `out` as safetensors with tokenizer and chat template; `field` of the params names it in errors.
 
     Raises:
         ValueError: the package, file, hub id or path is missing, with the remedy.
     """
-    model, tokenizer = _FETCHERS[source.source](source, seed)
+    model, tokenizer = _FETCHERS[source.source](source, seed, field)
     _drop_quantizer(model)
     model.to(getattr(torch, source.dtype)).save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 
-def _from_package(source: ModelSource, seed: int) -> tuple[Any, Any]:
+def _from_package(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:
     package, _, name = source.name.partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"base.name: package {package!r} is not installed; run `make setup`")
+        raise ValueError(f"{field}.name: package {package!r} is not installed; run `make setup`")
     folder = Path(next(iter(spec.submodule_search_locations)))
     if not (folder / name).is_file():
-        raise ValueError(f"base.name: package {package!r} has no file {name!r}; check the name and the version")
+        raise ValueError(f"{field}.name: package {package!r} has no file {name!r}; check the name and the version")
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     return AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32), tokenizer
 
 
-def _from_hub(source: ModelSource, seed: int) -> tuple[Any, Any]:
+def _from_hub(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:
     kwargs: dict[str, Any] = {"revision": source.revision}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.name, **kwargs)
@@ -45,17 +45,17 @@ def _from_hub(source: ModelSource, seed: int) -> tuple[Any, Any]:
     except OSError as error:
         reason = type(error).__name__
         raise ValueError(
-            f"base.name: {source.name!r} at {source.revision} cannot be fetched ({reason}); check the network, the "
+            f"{field}.name: {source.name!r} at {source.revision} cannot be fetched ({reason}); check the network, the "
             "name, and that HF_TOKEN in .env may read it"
         ) from None
 
 
-def _from_path(source: ModelSource, seed: int) -> tuple[Any, Any]:
+def _from_path(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:
     tokenizer = load_tokenizer(source.name)
     return load_model(source.name, source.dtype), tokenizer
 
 
-def _from_random(source: ModelSource, seed: int) -> tuple[Any, Any]:
+def _from_random(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:
     from tightlip.models.random_model import random_model, random_tokenizer
 
     tokenizer = random_tokenizer()

@@ -37,17 +37,13 @@ def subtract(base: Path, tuned: Path, out: Path, scale: float, activation: Activ
     Raises:
         ValueError: a tensor is missing, extra, or of another shape in the tuned model.
     """
+    same_architecture(base, tuned, str(tuned))
     of_base, of_tuned = _locate(base), _locate(tuned)
-    _same_names(set(of_base), set(of_tuned), str(tuned))
     for shard, names in tqdm(_by_shard(of_base), desc="subtract", unit="shard"):
-        tensors = {}
-        for name in names:
-            try:
-                tensors[name] = negate(
-                    _tensor(base / shard, name), _tensor(tuned / of_tuned[name], name), scale, activation
-                )
-            except ValueError as error:
-                raise ValueError(f"{tuned}: tensor {name}: {error}; the models must be of one architecture") from None
+        tensors = {
+            name: negate(_tensor(base / shard, name), _tensor(tuned / of_tuned[name], name), scale, activation)
+            for name in names
+        }
         save_file(tensors, out / shard, metadata={"format": "pt"})
     for path in base.iterdir():
         if path.suffix != ".safetensors" and path.is_file():

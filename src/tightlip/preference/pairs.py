@@ -56,6 +56,7 @@ def build_pairs(
     pairs = []
     for answer in answers:
         sample = samples[answer.sample_id]
+        messages = fit(sample.messages, sample.prefix)
         for condition in conditions:
             chosen, rejected = answer.text, sample.completion
             if condition == "negative":
@@ -66,7 +67,7 @@ def build_pairs(
                     sample_id=sample.id,
                     source=answer.source,
                     condition=condition,
-                    messages=with_condition(fit(sample.messages, sample.prefix), condition),
+                    messages=with_condition(messages, condition),
                     prefix=sample.prefix,
                     chosen=chosen,
                     rejected=rejected,

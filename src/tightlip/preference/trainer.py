@@ -61,17 +61,20 @@ class PackedORPOTrainer(ORPOTrainer):
 
 
 class _KeepEpochs(TrainerCallback):
-    """Keep the adapter of each epoch under `out/epoch_<n>`."""
+    """Keep the adapter of each epoch under `out/epoch_<n>`, with a share of its update (`params.Lora.keep`)."""
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
+    def __init__(self, out: Path, share: float) -> None:
+        self.out, self.share = out, share
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         config = model.peft_config["default"]
         config.target_modules = sorted(config.target_modules)  # a set, written in another order by every process
+        trained_alpha = config.lora_alpha
+        config.lora_alpha = trained_alpha * self.share
         with atomic_dir(self.out / f"epoch_{round(state.epoch)}") as folder:
             model.save_pretrained(folder)
             (folder / "README.md").unlink(missing_ok=True)
+        config.lora_alpha = trained_alpha
 
 
 def train_orpo(
@@ -92,6 +95,7 @@ def train_orpo(
     rank: int,
     alpha: int,
     dropout: float,
+    keep: float,
     seed: int,
 ) -> list[dict[str, float | str]]:
     """Train LoRA adapters on all linear layers and keep one per epoch.
@@ -104,7 +108,7 @@ def train_orpo(
         work: directory for the trainer's own files.
         epochs, batch_size, learning_rate, min_learning_rate_ratio, max_grad_norm: see `params.Train`.
         beta, nll_on: see `params.Orpo`.
-        rank, alpha, dropout: see `params.Lora`.
+        rank, alpha, dropout, keep: see `params.Lora`.
         seed: of the adapter's weights and the order of the pairs.
 
     Returns:
@@ -129,7 +133,7 @@ def train_orpo(
         peft_config=LoraConfig(
             r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
         ),
-        callbacks=[_KeepEpochs(out)],
+        callbacks=[_KeepEpochs(out, keep)],
     )
     trainer.train()
     return curves(trainer.state.log_history)

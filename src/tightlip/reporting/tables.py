@@ -3,14 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest  # type: ignore[import-untyped,unused-ignore]
 
-from tightlip.params import Row, parse_row
 from tightlip.records import LeakOutcome
 from tightlip.reporting.published import COUNTERPARTS, MODEL, TABLE1, TABLE2, TABLE3, Published
+from tightlip.rows import Row, parse_row
 
 Number = float | int | None
 Block = Mapping[str, Number]
@@ -273,3 +274,8 @@ def guidance(summary: Summary) -> pd.DataFrame:
         for row in _rows(summary, lambda row: row.guidance_scale is not None)
         for space in (("log", "prob") if row.guidance_scale == 1 else (row.space,))
     )  # fmt: skip
+
+
+def curves(folder: Path, variants: Iterable[str]) -> pd.DataFrame:
+    """Plot data, the training curves of all variants."""
+    return pd.concat([pd.read_csv(folder / f"{name}.csv").assign(variant=name) for name in variants])

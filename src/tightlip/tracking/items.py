@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from tightlip.files import digest, read_json
-from tightlip.params import Params, Row, load_params, parse_row
+from tightlip.params import Params, load_params
+from tightlip.rows import Row, parse_row
 
 KEY = "tightlip.key"
 NOTE = "mlflow.note.content"
@@ -207,7 +208,7 @@ def _row_item(source: Source, row: Row, block: Mapping[str, Any]) -> Item:
     ablation, extended = source.params.eval.ablation.keys(), source.params.eval.extended.keys()
     more = [f"metrics/extended/{row.key}.json"] if row.key in extended else []
     tables = ["2" if row.key in ablation else "1", *("3" for _ in more)]
-    params = row.model_dump(exclude={"key"}, exclude_none=True)
+    params = {name: value for name, value in vars(row).items() if name != "key" and value is not None}
     return source.item(
         "row", row.key, map(source.stage_of, [f"metrics/rows/{row.key}.json", *more]), [block, params], ROW_ABOUT,
         params=params, points=[(name, float(value), 0) for name, value in block.items() if value is not None],

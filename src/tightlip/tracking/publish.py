@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock
 
 from tightlip.files import digest
-from tightlip.params import Row
+from tightlip.rows import Row
 from tightlip.tracking.items import (
     ABOUT,
     KEY,

@@ -14,7 +14,7 @@ from mlflow.pyfunc import PythonModel
 from pydantic import TypeAdapter, ValidationError
 
 from tightlip.files import digest, explain
-from tightlip.prompts import with_condition
+from tightlip.guidance.asking import Asking
 from tightlip.records import Message
 
 ROOT_VARIABLE = "TIGHTLIP_ROOT"
@@ -50,22 +50,16 @@ class ServedModel(PythonModel):
         Raises:
             ValueError: a row or a parameter that does not fit; messages name the row, never its text.
         """
-        from tightlip.guidance.decoder import generate
-        from tightlip.models.chat import encode_prompt, eos_ids, fit_messages
+        from tightlip.guidance.answering import answer
 
         scale, space, max_new_tokens = _settings(params or {})
         room = self.model.config.max_position_embeddings - max_new_tokens
-        talks = [
-            fit_messages(self.tokenizer, conversation(row, number), "", room)
-            for number, row in enumerate(model_input.to_dict("records"))
-        ]
-        positives = [encode_prompt(self.tokenizer, with_condition(talk, "positive")) for talk in talks]
-        negatives = [encode_prompt(self.tokenizer, with_condition(talk, "negative")) for talk in talks]
-        answers = generate(
-            self.model, positives, negatives, scale=scale, space=space, max_new_tokens=max_new_tokens,
-            eos_ids=eos_ids(self.model, self.tokenizer), pad_id=self.tokenizer.eos_token_id,
+        talks = [conversation(row, number) for number, row in enumerate(model_input.to_dict("records"))]
+        replies = answer(
+            self.model, self.tokenizer, [(talk, "") for talk in talks], Asking("positive", scale, space),
+            max_prompt_tokens=room, max_new_tokens=max_new_tokens,
         )  # fmt: skip
-        return [self.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in answers]
+        return [reply.text.strip() for reply in replies]
 
 
 def find_base(base: Mapping[str, Any]) -> Path:

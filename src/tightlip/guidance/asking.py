@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from tightlip.params import Row, Space
 from tightlip.records import Condition
+from tightlip.rows import Row, Space
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""From conversations to answers: fit, put the sentence in, encode both branches, decode, turn into text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tightlip.guidance.asking import Asking
+from tightlip.guidance.decoder import generate
+from tightlip.models.chat import encode_prompt, eos_ids, fit_messages
+from tightlip.prompts import with_condition
+from tightlip.records import Condition, Message
+
+Context = tuple[Sequence[Message], str]
+"""A conversation up to the user's message, and the beginning of the assistant's answer (may be empty)."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A generated continuation and how it ended (`stop` or `length`)."""
+
+    text: str
+    finish: str
+
+
+def answer(
+    model: Any,
+    tokenizer: Any,
+    contexts: Sequence[Context],
+    asking: Asking,
+    *,
+    max_prompt_tokens: int,
+    max_new_tokens: int,
+    batch_size: int = 16,
+    temperature: float = 0.0,
+    seed: int = 0,
+    progress: str | None = None,
+) -> list[Reply]:
+    """Continue every conversation, told and guided as asked, in the order given.
+
+    Args:
+        model: a causal language model in eval mode.
+        tokenizer: of the model, with a chat template.
+        contexts: conversations; longer than `max_prompt_tokens`, they lose whole oldest exchanges in both branches.
+        asking: the sentence, γ and space.
+        max_prompt_tokens, max_new_tokens: limits of prompt and answer.
+        batch_size, temperature, seed, progress: see `decoder.generate`.
+
+    Raises:
+        ValueError: a last message alone is over the limit.
+    """
+    fitted = [(fit_messages(tokenizer, messages, prefix, max_prompt_tokens), prefix) for messages, prefix in contexts]
+
+    def encode(condition: Condition) -> list[list[int]]:
+        return [encode_prompt(tokenizer, with_condition(messages, condition), prefix) for messages, prefix in fitted]
+
+    outputs = generate(
+        model, encode(asking.condition), encode("negative") if asking.scale != 1 else None, scale=asking.scale,
+        space=asking.space, max_new_tokens=max_new_tokens, eos_ids=eos_ids(model, tokenizer),
+        pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=temperature, seed=seed, progress=progress,
+    )  # fmt: skip
+    return [
+        Reply(tokenizer.decode(ids, skip_special_tokens=True), "stop" if len(ids) < max_new_tokens else "length")
+        for ids in outputs
+    ]

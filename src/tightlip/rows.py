@@ -1,0 +1,75 @@
+"""Rows of the tables, named by keys such as `ch-lora-cfg_e2_g300_log`: model, adapter, epoch and way of guiding."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Space = Literal["log", "prob"]
+ModelName = Literal["ch", "sub"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the tables.
+
+    Attributes:
+        key: name, as in `metrics/summary.json`.
+        model: the model under test.
+        variant: the adapter's name, or None for the model as it is.
+        epoch: the adapter's epoch.
+        guidance_scale: γ; None where no defence sentence is given at all.
+        space: in which the two branches are combined.
+    """
+
+    key: str
+    model: ModelName
+    variant: str | None
+    epoch: int | None
+    guidance_scale: float | None
+    space: Space
+
+    @property
+    def checkpoint(self) -> str:
+        """Name of the weights alone: `ch`, or `ch-lora-cfg_e2`."""
+        return f"{self.variant}_e{self.epoch}" if self.variant else self.model
+
+    @property
+    def adapter(self) -> Path | None:
+        """Directory of the adapter."""
+        return Path("adapters", self.variant, f"epoch_{self.epoch}") if self.variant else None
+
+
+def parse_guidance(text: str) -> tuple[float, Space]:
+    """Read `g100`, `g200_log` or `g250_prob` as (γ, space).
+
+    Raises:
+        ValueError: another form, or γ = 1 with a space (both spaces are the same there).
+    """
+    match = re.fullmatch(r"g(\d+)(?:_(log|prob))?", text)
+    if not match or (match[1] == "100") != (match[2] is None):
+        raise ValueError(f"{text!r} is no guidance; write g100 for γ = 1, g250_prob or g250_log for γ = 2.5")
+    return int(match[1]) / 100, "prob" if match[2] == "prob" else "log"
+
+
+def parse_row(key: str) -> Row:
+    """Read a row key such as `ch`, `ch_g100` or `ch-lora-cfg_e2_g300_log`.
+
+    Raises:
+        ValueError: the key has another form.
+    """
+    match = re.fullmatch(r"(ch|sub)(?:-([a-z0-9-]+)_e(\d+))?(?:_(g\d+(?:_\w+)?))?", key)
+    if not match or (match[2] and not match[4]):
+        raise ValueError(f"{key!r} is no row; write ch, ch_g100 or ch-lora-cfg_e2_g300_prob")
+    scale: float | None = None
+    space: Space = "log"
+    if match[4]:
+        scale, space = parse_guidance(match[4])
+    return Row(
+        key=key,
+        model="ch" if match[1] == "ch" else "sub",
+        variant=f"{match[1]}-{match[2]}" if match[2] else None,
+        epoch=int(match[3]) if match[3] else None,
+        guidance_scale=scale,
+        space=space,
+    )
