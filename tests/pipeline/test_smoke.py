@@ -74,7 +74,7 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
         *(f"metrics/rows/{key}.json" for key in rows),
         *(f"metrics/extended/{key}.json" for key in extended),
         *(f"metrics/table{number}.{end}" for number in (1, 2, 3) for end in ("md", "csv")),
-        *(f"metrics/plots/{name}.csv" for name in ("frontier", "guidance")),
+        *(f"metrics/plots/{name}.csv" for name in ("frontier", "guidance", "orpo")),
         *(f"metrics/{name}.json" for name in ("challenge", "selection", "summary")),
         "dvc.lock",
     ]

@@ -269,6 +269,8 @@ def project(tmp_path, monkeypatch):
     write_jsonl("data/extended/ch-lora-cfg_e2_g100.jsonl", further(leaks=5))
     for source in params["generation"]["sources"]:
         write_json(f"metrics/filter/{source}.json", {source: {"answers": 2, "accepted": 1, "rejected": {"ner:GPE": 1}}})
+    for number, name in enumerate(params["train"]["variants"]):
+        write_text(f"metrics/curves/{name}.csv", f"step,split,loss\n5,train,{number}\n")
     return tmp_path
 
 
@@ -290,8 +292,13 @@ def test_stage_writes_tables_summary_and_plots_of_the_rows_in_the_parameters(pro
     assert "| Model-ch-lora-cfg=1 (2 epoch) | – | 4 |" in (project / "metrics/table3.md").read_text()
     counts = json.loads((project / "metrics/filter.json").read_text())
     assert counts["rewriter"] == {"answers": 2, "accepted": 1, "rejected": {"ner:GPE": 1}}
-    names = {path.relative_to(project / "metrics").as_posix() for path in (project / "metrics").rglob("*.csv")}
-    assert names == {"table1.csv", "table2.csv", "table3.csv", "plots/frontier.csv", "plots/guidance.csv"}
+    made = {path.name for path in (project / "metrics").rglob("*.csv") if path.parent.name != "curves"}
+    assert made == {"table1.csv", "table2.csv", "table3.csv", "frontier.csv", "guidance.csv", "orpo.csv"}
+    curves = pd.read_csv(project / "metrics/plots/orpo.csv")
+    assert dict(zip(curves["variant"], curves["loss"], strict=True)) == {
+        name: number
+        for number, name in enumerate(yaml.safe_load((ROOT / "params.yaml").read_text())["train"]["variants"])
+    }
 
 
 def test_stage_names_the_row_that_does_not_fit(project):
