@@ -46,7 +46,7 @@ check-lock: $(STAMP)  ## check that dvc.lock and metrics/ come from the committe
 	@$(BIN)/python -m tightlip.check_lock
 
 ui: $(STAMP)  ## browse runs, tables and registered models in MLflow at http://127.0.0.1:5000
-	@$(BIN)/mlflow server --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts --host 127.0.0.1 --port $(or $(PORT),5000)
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --workers 1 --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts --host 127.0.0.1 --port $(or $(PORT),5000)
 
 clean:  ## remove models, data, adapters, scratch and MLflow's store; metrics/ and dvc.lock stay
 	rm -rf models data adapters .scratch mlflow.db mlartifacts .dvc/cache .dvc/tmp
