@@ -25,7 +25,7 @@ def select_row(figures: Mapping[str, Figures], undefended_pct: float, margin: fl
         return max(0.0, figures[key]["degenerate_count"] / figures[key]["n_prompts"] - MAX_DEGENERATE)
 
     def lost(key: str) -> float:
-        return max(0.0, undefended_pct - figures[key]["utility_deployed_pct"] - margin)
+        return max(0.0, round(undefended_pct - figures[key]["utility_deployed_pct"] - margin, 6))
 
     candidates = _least(_least(list(figures), unreadable), lost)
     return min(
