@@ -9,31 +9,22 @@ from tightlip.reporting import tables
 from tightlip.stage import stage_command
 
 METRICS = Path("metrics")
-INTERVALS = (
-    "Counts carry 95% bootstrap intervals over dialogues (none for a count of 0: read the leak rate's bound instead), "
-    "shares 95% Wilson intervals. A leak is a true value of the dialogue in the answer; PIIs are what NER counts, as "
-    "in the paper. The paper's columns are its own model, data and judge: compare directions, not numbers."
-)
-CAPTIONS = {
-    1: "Table 1. Privacy and utility of every row. Model-ch (baseline) is told the defence sentence, as in the paper. "
-    "Trigger leaks: leaks when the prompt carries the negative sentence instead.",
-    2: "Table 2. By the source of the candidate answers.",
-    3: "Table 3. The same rows on more test prompts.",
-}
 
 
 @stage_command
 def main() -> int:
-    """Make Tables 1–3, the summary and the data of the plots from the figures of all rows."""
+    """Make Tables 1–3, the summary, the headline and the data of the plots from the figures of all rows."""
     params = load_params()
     # Named by the parameters, not found on disk: files of rows that were taken out of them stay behind.
     keys, extended = params.eval.keys(), params.eval.extended.keys()
     summary = tables.summarise({key: _row(key, key in extended, params.seed) for key in keys})
     write_json(METRICS / "summary.json", summary)
+    chosen = str(read_json(METRICS / "selection.json")["row"])
+    write_json(METRICS / "headline.json", tables.headline(summary, chosen))
     for number, make in enumerate((tables.table1, tables.table2, tables.table3), 1):
         table = make(summary)
         _write_csv(METRICS / f"table{number}.csv", table)
-        write_text(METRICS / f"table{number}.md", tables.to_markdown(table, f"{CAPTIONS[number]} {INTERVALS}"))
+        write_text(METRICS / f"table{number}.md", tables.to_markdown(table, tables.CAPTIONS[number]))
     counts = [read_json(METRICS / f"filter/{source}.json") for source in params.generation.sources]
     write_json(METRICS / "filter.json", {source: figures for count in counts for source, figures in count.items()})
     _write_csv(METRICS / "plots/frontier.csv", tables.frontier(summary))

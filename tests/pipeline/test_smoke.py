@@ -75,7 +75,7 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
         *(f"metrics/extended/{key}.json" for key in extended),
         *(f"metrics/table{number}.{end}" for number in (1, 2, 3) for end in ("md", "csv")),
         *(f"metrics/plots/{name}.csv" for name in ("frontier", "guidance", "orpo")),
-        *(f"metrics/{name}.json" for name in ("challenge", "selection", "summary")),
+        *(f"metrics/{name}.json" for name in ("challenge", "selection", "summary", "headline")),
         "dvc.lock",
     ]
     assert [name for name in expected if not (smoke.path / name).is_file()] == []

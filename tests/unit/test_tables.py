@@ -267,6 +267,7 @@ def project(tmp_path, monkeypatch):
         write_json(f"metrics/rows/{key}.json", block())
         write_jsonl(f"data/rows/{key}/leaks.jsonl", outcomes())
     write_jsonl("data/extended/ch-lora-cfg_e2_g100.jsonl", further(leaks=5))
+    write_json("metrics/selection.json", {"row": "ch-lora-cfg_e2_g100"})
     for source in params["generation"]["sources"]:
         write_json(f"metrics/filter/{source}.json", {source: {"answers": 2, "accepted": 1, "rejected": {"ner:GPE": 1}}})
     for number, name in enumerate(params["train"]["variants"]):
@@ -287,6 +288,14 @@ def test_stage_writes_tables_summary_and_plots_of_the_rows_in_the_parameters(pro
     result = run_stage()
     assert result.exit_code == 0, result.output
     assert list(json.loads((project / "metrics/summary.json").read_text())) == ["ch", "ch-lora-cfg_e2_g100"]
+    headline = json.loads((project / "metrics/headline.json").read_text())
+    assert headline["chosen_row"] == "ch-lora-cfg_e2_g100"
+    assert headline["chosen"] == headline["undefended"] == {
+        "leak_count": block()["leak_count"], "pii_count": block()["pii_count"],
+        "degenerate_count": block()["degenerate_count"], "trigger_leak_count": block()["trigger_leak_count"],
+        "utility_pct": round(block()["utility_pct"], 1),
+        "utility_deployed_pct": round(block()["utility_deployed_pct"], 1),
+    }  # fmt: skip
     assert "| Model-ch, no sentence | – | 4 |" in (project / "metrics/table1.md").read_text()
     assert "No rows." in (project / "metrics/table2.md").read_text()
     assert "| Model-ch-lora-cfg=1 (2 epoch) | – | 4 |" in (project / "metrics/table3.md").read_text()

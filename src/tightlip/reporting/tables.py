@@ -26,6 +26,17 @@ HEAD = (
 _ORDER = ("ch", "sub", "sub-lora", "sub-lora-cfg", "ch-lora", "ch-lora-cfg")  # as in the paper's Table 1
 _ABLATION = "ch-lora-cfg-"
 _NOTHING = "–"
+_INTERVALS = (
+    " Counts carry 95% bootstrap intervals over dialogues (none for a count of 0: read the leak rate's bound instead), "
+    "shares 95% Wilson intervals. A leak is a true value of the dialogue in the answer; PIIs are what NER counts, as "
+    "in the paper. The paper's columns are its own model, data and judge: compare directions, not numbers."
+)
+CAPTIONS = {
+    1: "Table 1. Privacy and utility of every row. Model-ch (baseline) is told the defence sentence, as in the paper. "
+    "Trigger leaks: leaks when the prompt carries the negative sentence instead." + _INTERVALS,
+    2: "Table 2. By the source of the candidate answers." + _INTERVALS,
+    3: "Table 3. The same rows on more test prompts." + _INTERVALS,
+}
 
 
 def with_intervals(
@@ -125,6 +136,16 @@ def summarise(rows: Summary) -> dict[str, dict[str, Number]]:
             raise ValueError(f"row {row.key}: {', '.join(missing)} missing; evaluate it again with `dvc repro`")
         summary[row.key] = {name: block[name] for name in (*HEAD, *(name for name in block if name not in HEAD))}
     return summary
+
+
+def headline(summary: Summary, chosen: str) -> dict[str, object]:
+    """Return the figures by which runs are compared: Model-ch's and those of the row that was chosen on dev."""
+    names = ("leak_count", "pii_count", "degenerate_count", "trigger_leak_count", "utility_pct", "utility_deployed_pct")
+
+    def figures(key: str) -> dict[str, float]:
+        return {name: round(summary[key][name] or 0, 1) for name in names}
+
+    return {"chosen_row": chosen, "chosen": figures(chosen), "undefended": figures("ch")}
 
 
 def _place(row: Row) -> tuple[int, str, int, float, str]:
