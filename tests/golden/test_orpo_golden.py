@@ -1,4 +1,4 @@
-"""The packed trainer against TRL's own, on the same texts, in float32 and without dropout.
+"""The packed trainer with our attention and LoRA layers against TRL's own: same texts, float32, no dropout.
 
 TRL gets texts and tokenizes them itself; the two agree because of the boundary rule.
 """
@@ -13,7 +13,9 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 
+from tightlip.models.attention import GROUPED
 from tightlip.models.chat import encode_prompt
+from tightlip.models.lora import FusedLinear, attach_lora
 from tightlip.preference.encoding import encode_pairs
 from tightlip.preference.trainer import ORPOConfig, ORPOTrainer, PackedORPOTrainer, collate, train_orpo
 from tightlip.records import Message, Pair
@@ -59,6 +61,7 @@ def stock_trainer(model: Any, tokenizer: Any, work: Path) -> tuple[Any, Any]:
         }
         for pair in pairs()
     ]
+    torch.manual_seed(5)
     trainer = ORPOTrainer(
         model=copy.deepcopy(model), args=config(work), train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer, peft_config=lora(),
@@ -70,10 +73,14 @@ def packed_trainer(
     model: Any, tokenizer: Any, work: Path, nll_on: Literal["completion", "sequence"]
 ) -> tuple[Any, Any]:
     rows = encode_pairs(tokenizer, pairs(), max_tokens=512)
+    grouped = copy.deepcopy(model)
+    grouped.set_attn_implementation(GROUPED)
+    torch.manual_seed(5)
     trainer = PackedORPOTrainer(
-        nll_on=nll_on, model=copy.deepcopy(model), args=config(work), train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer, peft_config=lora(),
+        nll_on=nll_on, model=attach_lora(grouped, lora()), args=config(work), train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
     )  # fmt: skip
+    assert any(isinstance(module, FusedLinear) for module in trainer.model.modules())
     return trainer, trainer.data_collator(list(trainer.train_dataset))
 
 

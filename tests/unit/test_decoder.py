@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from tightlip.guidance.decoder import generate, left_pad
 from tightlip.rows import Space
@@ -123,6 +124,49 @@ def test_finished_prompts_leave_the_batch_and_the_others_go_on(model: Any) -> No
     assert answers == [[11], [13] * 3, [14] * 4, [], [11]]
     # Rows of each forward: all; without 10, which said nothing; without both 11; 13 and 14 go on; 14 alone.
     assert scripted.sizes == [5, 4, 2, 2, 1]
+
+
+def test_waiting_prompts_take_the_places_of_finished_ones(model: Any) -> None:
+    scripted = Scripted(model.config)
+    prompts = [[11, 1, 1], [14, 1], [12], [13], [10]]
+    answers = decode(scripted, prompts, eos={PAD}, batch_size=2)
+    assert answers == [[11], [14] * 4, [12] * 2, [13] * 3, []]
+    # 11 and 14 are run and go on; 11 ends; 12 is run and joins 14; both end; 13 and 10 are run; 13 goes on alone.
+    assert scripted.sizes == [2, 2, 1, 1, 2, 2, 2, 1, 1, 1]
+
+
+def test_long_prompts_are_run_in_groups_of_limited_size(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts, negatives = some_prompts(10, seed=8)
+    expected = decode(model, prompts, negatives, scale=2.0, batch_size=10)
+    monkeypatch.setattr("tightlip.guidance.decoder.PREFILL_TOKENS", 30)
+    sizes: list[int] = []
+    handle = model.register_forward_pre_hook(
+        lambda _, __, kwargs: sizes.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    try:
+        assert decode(model, prompts, negatives, scale=2.0, batch_size=10) == expected
+    finally:
+        handle.remove()
+    longest = max(map(len, negatives))
+    assert max(sizes) <= max(30, 2 * longest)  # the limit, or the two rows of one prompt
+
+
+def test_a_model_whose_layers_forget_is_decoded_batch_by_batch() -> None:
+    config = Qwen2Config(
+        vocab_size=80, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, use_sliding_window=True, sliding_window=4, max_window_layers=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    sliding = Qwen2ForCausalLM(config).eval()
+    with torch.no_grad():
+        for parameter in sliding.parameters():
+            parameter.normal_(std=0.3)
+    prompts = [[index + 3, *range(5, 5 + index)] for index in range(7)]
+    negatives = [[70, *prompt] for prompt in prompts]
+    options: dict[str, Any] = {"scale": 2.0, "eos": {4, 9, 30}}
+    alone = [decode(sliding, [one], [other], **options)[0] for one, other in zip(prompts, negatives, strict=True)]
+    assert decode(sliding, prompts, negatives, batch_size=3, **options) == alone
+    assert len({tuple(ids) for ids in alone}) > 3
 
 
 def test_positions_count_from_a_prompts_first_token_and_not_from_the_padding(model: Any) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from tightlip.files import read_jsonl
@@ -24,6 +23,8 @@ from tightlip.records import Condition, Message, Question, UtilityOutcome
 BUNDLED = Path(__file__).with_name("questions")
 FLOOR = -100.0
 """Nats; stands for log 0, which guidance gives to tokens that it clips."""
+CHUNK = 64
+"""Tokens scored at a time; the allocator maps larger tables of V scores anew for every operation."""
 
 
 def load_questions(name: str, split: Literal["validation", "test"]) -> list[Question]:
@@ -41,12 +42,14 @@ def answer_questions(
     batch_size: int = 8,
 ) -> list[list[UtilityOutcome]]:
     """Score every question under the distributions that the decoder would draw from, one list per way of asking."""
-    outcomes: list[list[UtilityOutcome]] = [[] for _ in askings]
+    by_length = sorted(range(len(questions)), key=lambda i: len(questions[i].question + "".join(questions[i].options)))
+    outcomes: list[dict[int, UtilityOutcome]] = [{} for _ in askings]
     for start in tqdm(range(0, len(questions), batch_size), desc=progress, unit="batch"):
-        batch = questions[start : start + batch_size]
+        numbers = by_length[start : start + batch_size]
+        batch = [questions[i] for i in numbers]
         for found, scores in zip(outcomes, _option_scores(model, tokenizer, batch, askings), strict=True):
-            found += map(_outcome, batch, scores)
-    return outcomes
+            found |= zip(numbers, map(_outcome, batch, scores), strict=True)
+    return [[found[i] for i in range(len(questions))] for found in outcomes]
 
 
 @torch.inference_mode()
@@ -57,11 +60,16 @@ def _option_scores(
     branch = functools.cache(lambda condition: scored_logits(model, _pack(tokenizer, questions, condition)))
     for asking in askings:
         packed = _pack(tokenizer, questions, asking.condition)
-        if asking.scale == 1:
-            scores_SV = torch.log_softmax(branch(asking.condition).float(), dim=-1)
-        else:
-            scores_SV = combine(branch(asking.condition), branch("negative"), asking.scale, asking.space)
-        scores_S: Tensor = scores_SV.gather(-1, packed["targets"][:, None]).squeeze(-1).clamp(min=FLOOR)
+        positive_SV = branch(asking.condition)
+        negative_SV = positive_SV if asking.scale == 1 else branch("negative")
+        scores_S = torch.cat(
+            [
+                combine(positive, negative, asking.scale, asking.space).gather(-1, targets[:, None]).squeeze(-1)
+                for positive, negative, targets in zip(
+                    positive_SV.split(CHUNK), negative_SV.split(CHUNK), packed["targets"].split(CHUNK), strict=True
+                )
+            ]
+        ).clamp(min=FLOOR)
         means = iter(part_means(scores_S, packed["part"]).tolist())
         yield [tuple(round(next(means), 4) for _ in question.options) for question in questions]
 

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tightlip.models.attention import GROUPED
+
 
 def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path | None = None) -> Any:
     """Load a causal language model in eval mode on the best device at hand.
@@ -26,7 +28,10 @@ def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path |
     model = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, use_safetensors=True, local_files_only=True)
     if adapter is not None:
         model = _attach(model, Path(adapter))
-    return model.to(device()).eval()
+    model = model.to(device()).eval()
+    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
+        model.set_attn_implementation(GROUPED)
+    return model
 
 
 def _attach(model: Any, adapter: Path) -> Any:

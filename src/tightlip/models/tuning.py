@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from tightlip.models.chat import encode_completion, encode_prompt, fit_messages
+from tightlip.models.lora import attach_lora
 from tightlip.models.packing import logits_at
 from tightlip.records import Dialogue
 
@@ -85,7 +86,7 @@ def tune(
     torch.manual_seed(seed)  # of the adapter's weights
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules="all-linear", task_type="CAUSAL_LM")
     trainer = _AnswerTrainer(
-        model=get_peft_model(model, config),
+        model=attach_lora(model, config),
         args=arguments,
         train_dataset=rows,
         data_collator=lambda batch: pad_batch(batch, tokenizer.eos_token_id),

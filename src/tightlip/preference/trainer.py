@@ -15,6 +15,7 @@ from transformers import TrainerCallback
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from tightlip.files import atomic_dir
+from tightlip.models.lora import attach_lora
 from tightlip.models.packing import PROMPT, Group, Packed, pack, part_means, scored_logits
 from tightlip.preference.encoding import EncodedPair
 
@@ -123,16 +124,17 @@ def train_orpo(
         remove_unused_columns=False, activation_checkpointing=False, dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
+    torch.manual_seed(seed)  # of the adapter's weights
+    adapter = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
     trainer = PackedORPOTrainer(
         nll_on=nll_on,
-        model=model,
+        model=attach_lora(model, adapter),
         args=config,
         train_dataset=_dataset(train),
         eval_dataset=_dataset(dev),
         processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
-        ),
         callbacks=[_KeepEpochs(out, keep)],
     )
     trainer.train()

@@ -1,0 +1,76 @@
+"""LoRA layers that run the frozen weight and the low-rank update as one operation.
+
+PEFT's layer is a dozen operations forward and as many backward, half of them casts and scalings. Here each way is a
+few matrix products that add into one another, in the dtype the layer computes in.
+
+Shapes: T tokens, I input and O output features, R rank.
+"""
+
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners import lora
+from torch import Tensor
+from torch.nn import functional
+
+
+class _LoraLinear(torch.autograd.Function):
+    """x Wᵀ + s (x Aᵀ) Bᵀ; W is frozen."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_TI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, a_RI: Tensor, b_OR: Tensor, scaling: float
+    ) -> Tensor:
+        a, b = a_RI.to(x_TI.dtype), (b_OR * scaling).to(x_TI.dtype)
+        low_TR = x_TI @ a.T
+        ctx.save_for_backward(x_TI, weight_OI, a, b, low_TR)
+        ctx.scaling, ctx.dtype = scaling, a_RI.dtype
+        return functional.linear(x_TI, weight_OI, bias_O).addmm_(low_TR, b.T)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x_TI, weight_OI, a, b, low_TR = ctx.saved_tensors
+        (grad_TO,) = grads
+        grad_TR = grad_TO @ b
+        grad_TI = (grad_TO @ weight_OI).addmm_(grad_TR, a) if ctx.needs_input_grad[0] else None
+        return (
+            grad_TI,
+            None,
+            None,
+            (grad_TR.T @ x_TI).to(ctx.dtype),
+            (grad_TO.T @ low_TR).to(ctx.dtype) * ctx.scaling,
+            None,
+        )
+
+
+class FusedLinear(lora.Linear):
+    """PEFT's LoRA layer, faster while it trains; anything but plain LoRA on a frozen weight goes PEFT's way."""
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the layer's output, shape (…, O)."""
+        base, names = self.base_layer, self.active_adapters
+        if self.disable_adapters or self.merged or len(names) != 1 or args or kwargs:
+            return super().forward(x, *args, **kwargs)
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        with torch.autocast(device, enabled=False):
+            out: Tensor = _LoraLinear.apply(
+                x.reshape(-1, x.shape[-1]).to(dtype), base.weight.to(dtype), base.bias,
+                self.lora_A[names[0]].weight, self.lora_B[names[0]].weight, self.scaling[names[0]],
+            )  # fmt: skip
+        return out.view(*x.shape[:-1], -1)
+
+
+def attach_lora(model: Any, config: LoraConfig) -> PeftModel:
+    """Attach a fresh LoRA adapter and freeze the model's own weights.
+
+    Args:
+        model: a causal language model.
+        config: of the adapter; with dropout, PEFT's own layers run.
+    """
+    tuned: PeftModel = get_peft_model(model, config)
+    for module in tuned.modules():
+        if type(module) is lora.Linear and type(module.base_layer) is torch.nn.Linear and not config.lora_dropout:
+            module.__class__ = FusedLinear
+    return tuned
