@@ -15,7 +15,6 @@ from typing import Any
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
-from datasets import Dataset
 from peft import LoraConfig
 from transformers import set_seed
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
@@ -23,7 +22,7 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from tightlip.files import write_json
 from tightlip.guidance.decoder import generate
 from tightlip.models.loading import load_model, load_tokenizer
-from tightlip.preference.trainer import PackedORPOTrainer
+from tightlip.preference.trainer import PackedORPOTrainer, pair_dataset
 
 BASE = Path("models/base")
 REPETITIONS = 3
@@ -70,11 +69,12 @@ def orpo() -> dict[str, float]:
     rng = random.Random(0)
     pairs = [
         {
+            "answer": str(number),
             "prompt_ids": random_ids(PROMPT, rng),
             "chosen_ids": random_ids(COMPLETION, rng),
             "rejected_ids": random_ids(COMPLETION, rng),
         }
-        for _ in range(PAIRS)
+        for number in range(PAIRS)
     ]
 
     lora = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
@@ -88,7 +88,7 @@ def orpo() -> dict[str, float]:
                 dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(), max_length=1024,
             )  # fmt: skip
             kind(
-                model=load_model(BASE), args=config, train_dataset=Dataset.from_list(pairs),
+                model=load_model(BASE), args=config, train_dataset=pair_dataset(pairs),
                 processing_class=load_tokenizer(BASE), peft_config=lora, **extra,
             ).train()  # fmt: skip
 

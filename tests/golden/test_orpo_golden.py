@@ -17,7 +17,15 @@ from tightlip.models.attention import GROUPED
 from tightlip.models.chat import encode_prompt
 from tightlip.models.lora import FusedLinear, attach_lora
 from tightlip.preference.encoding import encode_pairs
-from tightlip.preference.trainer import ORPOConfig, ORPOTrainer, PackedORPOTrainer, collate, train_orpo
+from tightlip.preference.trainer import (
+    ORPOConfig,
+    ORPOTrainer,
+    PackedORPOTrainer,
+    TogetherSampler,
+    collate,
+    pair_dataset,
+    train_orpo,
+)
 from tightlip.records import Message, Pair
 
 BETA = 0.3
@@ -77,7 +85,7 @@ def packed_trainer(
     grouped.set_attn_implementation(GROUPED)
     torch.manual_seed(5)
     trainer = PackedORPOTrainer(
-        nll_on=nll_on, model=attach_lora(grouped, lora()), args=config(work), train_dataset=Dataset.from_list(rows),
+        nll_on=nll_on, model=attach_lora(grouped, lora()), args=config(work), train_dataset=pair_dataset(rows),
         processing_class=tokenizer,
     )  # fmt: skip
     assert any(isinstance(module, FusedLinear) for module in trainer.model.modules())
@@ -218,3 +226,26 @@ def test_training_keeps_an_adapter_per_epoch_and_learns_to_prefer_the_chosen_ans
     configs = [tmp_path / name / "epoch_2/adapter_config.json" for name in ("one", "half")]
     alphas = [json.loads(path.read_text())["lora_alpha"] for path in configs]
     assert alphas == [8, 4]
+
+
+def test_a_pair_and_its_swapped_copy_come_in_one_batch() -> None:
+    answers = [name for name in "abcdefgh" for _ in range(2)]
+    lengths = [10 + number // 2 for number in range(len(answers))]
+    torch.manual_seed(0)
+    sampler = TogetherSampler(answers, lengths, batch_size=4)
+    orders = [list(sampler), list(sampler)]
+    assert len(sampler) == 16
+    assert orders[0] != orders[1]
+    for order in orders:
+        assert sorted(order) == list(range(16))
+        for number in range(0, 16, 2):
+            assert answers[order[number]] == answers[order[number + 1]]
+
+
+def test_single_pairs_are_shuffled_by_like_length() -> None:
+    torch.manual_seed(0)
+    order = list(TogetherSampler([str(number) for number in range(40)], list(range(40)), batch_size=2))
+    assert sorted(order) == list(range(40))
+    assert order != list(range(40))
+    gaps = [abs(order[number] - order[number + 1]) for number in range(2, 40, 2)]
+    assert sum(gaps) / len(gaps) < 6

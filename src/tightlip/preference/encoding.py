@@ -8,8 +8,13 @@ from tightlip.records import Pair
 
 
 class EncodedPair(TypedDict):
-    """Token ids of one preference pair; completions include EOS."""
+    """Token ids of one preference pair; completions include EOS.
 
+    Attributes:
+        answer: names the answer that the pair was made of; its copies under other conditions bear the same name.
+    """
+
+    answer: str
     prompt_ids: list[int]
     chosen_ids: list[int]
     rejected_ids: list[int]
@@ -26,6 +31,7 @@ def encode_pairs(tokenizer: Any, pairs: Sequence[Pair], max_tokens: int) -> list
 
 def _encode(tokenizer: Any, pair: Pair, max_tokens: int) -> EncodedPair:
     encoded = EncodedPair(
+        answer=pair.id.rpartition("/")[0] or pair.id,
         prompt_ids=encode_prompt(tokenizer, pair.messages, pair.prefix),
         chosen_ids=encode_completion(tokenizer, pair.chosen),
         rejected_ids=encode_completion(tokenizer, pair.rejected),

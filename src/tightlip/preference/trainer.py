@@ -1,7 +1,7 @@
 """ORPO training: TRL's trainer with the packed batch layout and a choice of where the likelihood term is taken."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,9 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from torch import Tensor
+from torch.utils.data import Sampler
 from transformers import TrainerCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from tightlip.files import atomic_dir
@@ -31,13 +33,36 @@ def collate(rows: Sequence[EncodedPair], *, score_prompt: bool) -> Packed:
     return pack(groups, score_prompt=score_prompt)
 
 
+class TogetherSampler(Sampler[int]):
+    """Shuffles answers, by like length, and keeps the pairs of an answer together.
+
+    A pair and its swapped copy differ in the guidance sentence alone. In one batch what they teach about the answer
+    itself cancels out and what they teach about the sentence adds up; apart, training may never find the sentence.
+    """
+
+    def __init__(self, answers: Sequence[str], lengths: Sequence[int], batch_size: int) -> None:
+        pairs: dict[str, list[int]] = {}
+        for number, answer in enumerate(answers):
+            pairs.setdefault(answer, []).append(number)
+        self.pairs, self.count = list(pairs.values()), len(answers)
+        longest = [max(lengths[number] for number in numbers) for numbers in self.pairs]
+        self.order = LengthGroupedSampler(max(1, batch_size // max(map(len, self.pairs))), lengths=longest)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        for which in self.order:
+            yield from self.pairs[which]
+
+
 class PackedORPOTrainer(ORPOTrainer):
     """TRL's ORPO trainer over packed pairs (`tightlip.models.packing`); the loss itself stays TRL's.
 
     Args:
         nll_on: `completion` takes the likelihood term over the chosen completion, `sequence` over the prompt too, as
             TRL and the paper do.
-        kwargs: as for `ORPOTrainer`; the datasets hold `EncodedPair` columns.
+        kwargs: as for `ORPOTrainer`; the datasets come from `pair_dataset`.
     """
 
     def __init__(self, *, nll_on: Literal["completion", "sequence"], **kwargs: Any) -> None:
@@ -48,6 +73,10 @@ class PackedORPOTrainer(ORPOTrainer):
     def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:
         """Return the row as it is; it comes encoded."""
         return feature
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> TogetherSampler:
+        rows = train_dataset or self.train_dataset
+        return TogetherSampler(rows["answer"], rows["length"], self.args.train_batch_size)
 
     def concatenated_forward(self, model: Any, batch: Packed) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return mean log-probabilities of chosen and rejected completions, their logits, and the likelihood term."""
@@ -120,8 +149,8 @@ def train_orpo(
         per_device_eval_batch_size=batch_size, learning_rate=learning_rate, lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": min_learning_rate_ratio}, warmup_steps=0, max_grad_norm=max_grad_norm,
         beta=beta, disable_dropout=dropout == 0, bf16=True, seed=seed, data_seed=seed, logging_steps=5,
-        eval_strategy="epoch", save_strategy="no", train_sampling_strategy="group_by_length", report_to=[],
-        remove_unused_columns=False, activation_checkpointing=False, dataloader_pin_memory=False,
+        eval_strategy="epoch", save_strategy="no", report_to=[], remove_unused_columns=False,
+        activation_checkpointing=False, dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
     torch.manual_seed(seed)  # of the adapter's weights
@@ -132,8 +161,8 @@ def train_orpo(
         nll_on=nll_on,
         model=attach_lora(model, adapter),
         args=config,
-        train_dataset=_dataset(train),
-        eval_dataset=_dataset(dev),
+        train_dataset=pair_dataset(train),
+        eval_dataset=pair_dataset(dev),
         processing_class=tokenizer,
         callbacks=[_KeepEpochs(out, keep)],
     )
@@ -141,9 +170,13 @@ def train_orpo(
     return curves(trainer.state.log_history)
 
 
-def _dataset(pairs: Sequence[EncodedPair]) -> Dataset:
+def pair_dataset(pairs: Sequence[EncodedPair]) -> Dataset:
     """Make a dataset with the packs' lengths, by which the trainer groups batches."""
-    return Dataset.from_list([dict(pair, length=sum(map(len, pair.values()))) for pair in pairs])  # type: ignore[arg-type]
+    rows = [
+        dict(pair, length=len(pair["prompt_ids"]) + len(pair["chosen_ids"]) + len(pair["rejected_ids"]))
+        for pair in pairs
+    ]
+    return Dataset.from_list(rows)
 
 
 def curves(history: Sequence[dict[str, float]]) -> list[dict[str, float | str]]:
