@@ -46,7 +46,8 @@ bench: $(STAMP)  ## measure the engines against the stock libraries
 check-lock: $(STAMP)  ## check that dvc.lock and metrics/ come from the committed code and params
 	@$(BIN)/python -m tightlip.check_lock
 
-ui: $(STAMP)  ## browse runs, tables and registered models in MLflow at http://127.0.0.1:5000
+ui: $(STAMP)  ## browse runs, tables and registered models in MLflow at http://127.0.0.1:5000 (or PORT=…)
+	@echo "The rows of the tables: http://127.0.0.1:$(or $(PORT),5000)/#/experiments/1/runs?viewStateShareKey=rows"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --workers 1 --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts --host 127.0.0.1 --port $(or $(PORT),5000)
 
 clean:  ## remove models, data, adapters, scratch and MLflow's store; metrics/ and dvc.lock stay

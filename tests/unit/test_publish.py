@@ -18,9 +18,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLf
 VERSIONS = sum(EPOCHS.values())
 
 
+def experiment(root: Path) -> Any:
+    return client(root).get_experiment_by_name("tightlip")
+
+
 def runs(root: Path) -> list[Any]:
-    mlflow = client(root)
-    return list(mlflow.search_runs([mlflow.get_experiment_by_name("tightlip").experiment_id]))
+    return list(client(root).search_runs([experiment(root).experiment_id]))
 
 
 def run(root: Path, name: str) -> Any:
@@ -56,6 +59,13 @@ def test_publishing_again_changes_nothing(project: Path, monkeypatch: pytest.Mon
     assert everything(project) == before
     assert len(runs(project)) == expected
     assert len(client(project).search_model_versions()) == VERSIONS
+
+
+def test_the_experiment_offers_a_view_of_the_tables_rows(published: Path) -> None:
+    view = json.loads(experiment(published).tags["mlflow.sharedViewState.rows"])
+    found = client(published).search_runs([experiment(published).experiment_id], view["searchFilter"])
+    assert {run.info.run_name for run in found} == set(ROWS)
+    assert "metrics.`leak_count`" in view["selectedColumns"]
 
 
 def test_store_lies_below_its_root_wherever_the_process_runs(

@@ -54,9 +54,10 @@ class FusedLinear(lora.Linear):
             return super().forward(x, *args, **kwargs)
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        bias = None if base.bias is None else base.bias.to(dtype)
         with torch.autocast(device, enabled=False):
             out: Tensor = _LoraLinear.apply(
-                x.reshape(-1, x.shape[-1]).to(dtype), base.weight.to(dtype), base.bias,
+                x.reshape(-1, x.shape[-1]).to(dtype), base.weight.to(dtype), bias,
                 self.lora_A[names[0]].weight, self.lora_B[names[0]].weight, self.scaling[names[0]],
             )  # fmt: skip
         return out.view(*x.shape[:-1], -1)

@@ -41,6 +41,21 @@ prompts; `leak_rate` share of answers with one; `pii_count` entities that NER fi
 answers to `n_questions`, as they are and with sentence and guidance. `_low` and `_high` bound 95% intervals;
 `extended_` counts all test prompts.
 """
+COLUMNS = (
+    "leak_count", "leak_rate", "pii_count", "trigger_leak_count", "degenerate_count", "utility_pct",
+    "utility_deployed_pct", "n_prompts", "n_questions",
+)  # fmt: skip
+ROWS_VIEW = json.dumps({
+    "searchFilter": "tags.`tightlip.kind` = 'row' and tags.`tightlip.current` = 'yes'",
+    "orderByKey": "attributes.`Created`",
+    "orderByAsc": True,
+    "selectedColumns": [*(f"metrics.`{name}`" for name in COLUMNS), "tags.`tightlip.table`"],
+})  # fmt: skip
+EXPERIMENT_TAGS = {
+    NOTE: ABOUT,
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.sharedViewState.rows": ROWS_VIEW,  # the page opens it with `?viewStateShareKey=rows`
+}
 MODEL_ABOUT = """\
 **{variant}**: LoRA adapters on Model-{model}, trained with ORPO on the pairs `{dataset}`, one version per epoch.
 Model-ch is tuned on dialogues full of personal data, Model-sub is that minus a task vector; `cfg` in the name means

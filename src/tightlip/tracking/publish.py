@@ -20,7 +20,7 @@ from filelock import FileLock
 from tightlip.files import digest
 from tightlip.rows import Row
 from tightlip.tracking.items import (
-    ABOUT,
+    EXPERIMENT_TAGS,
     KEY,
     MODEL_ABOUT,
     NOTE,
@@ -114,8 +114,9 @@ def _open(root: Path) -> Store:
     if experiment is None:
         place = (root / "mlartifacts").as_uri()
         experiment = client.get_experiment(client.create_experiment(EXPERIMENT, artifact_location=place))
-    if experiment.tags.get(NOTE) != ABOUT:
-        client.set_experiment_tag(experiment.experiment_id, NOTE, ABOUT)
+    for name, value in EXPERIMENT_TAGS.items():
+        if experiment.tags.get(name) != value:
+            client.set_experiment_tag(experiment.experiment_id, name, value)
     runs = client.search_runs([experiment.experiment_id], max_results=_SEARCH_LIMIT)
     versions = client.search_model_versions(f"name LIKE '{PREFIX}%'")
     return Store(
