@@ -16,8 +16,9 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
 from peft import LoraConfig
+from stock import StockTrainer
 from transformers import set_seed
-from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+from trl.experimental.orpo import ORPOConfig
 
 from tightlip.files import write_json
 from tightlip.guidance.decoder import generate
@@ -28,22 +29,6 @@ BASE = Path("models/base")
 REPETITIONS = 3
 PAIRS, PROMPT, COMPLETION = 8, 256, 48
 PROMPTS, PROMPT_TOKENS, NEW_TOKENS, SCALE = 8, 128, 32, 2.0
-
-
-class StockTrainer(ORPOTrainer):
-    """TRL's trainer as it comes, fed with ready ids."""
-
-    def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:
-        """Lay ids out as TRL does."""
-        row = {"prompt_input_ids": feature["prompt_ids"], "prompt_attention_mask": [1] * len(feature["prompt_ids"])}
-        for name in ("chosen", "rejected"):
-            ids = feature["prompt_ids"] + feature[f"{name}_ids"]
-            row |= {
-                f"{name}_input_ids": ids,
-                f"{name}_attention_mask": [1] * len(ids),
-                f"{name}_labels": [-100] * len(feature["prompt_ids"]) + feature[f"{name}_ids"],
-            }
-        return row
 
 
 def ratio(stock: Callable[[], Any], ours: Callable[[], Any]) -> float:

@@ -9,14 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tightlip.models.packing import PROMPT, Group, pack, part_means, scored_logits
+from tightlip.models.packing import PROMPT, Group, Packed, pack, part_means, run
 from tightlip.models.random_model import random_model, random_tokenizer
+from tightlip.models.scoring import head_logits
 
 TOLERANCE = {"atol": 1e-4, "rtol": 1e-4}
 MODEL = random_model(random_tokenizer(), seed=0).eval()  # module level: hypothesis takes no function-scoped fixtures
 
 texts = st.lists(st.integers(0, 300), min_size=1, max_size=8)
 groups = st.builds(Group, texts, st.lists(texts, min_size=1, max_size=4))
+
+
+def scored_logits(model: Any, packed: Packed) -> Tensor:
+    return head_logits(model, run(model, packed).flatten(0, 1)[packed["scored"]])
 
 
 def separate(model: Any, prompt: Any, completion: Any) -> Tensor:

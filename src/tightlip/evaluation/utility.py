@@ -4,7 +4,6 @@ The prompt shows the question alone; the prediction is the option with the highe
 the beginning of the answer. A question and all its options take one forward per branch (`tightlip.models.packing`).
 """
 
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,15 +15,14 @@ from tightlip.files import read_jsonl
 from tightlip.guidance.asking import Asking
 from tightlip.guidance.combine import combine
 from tightlip.models.chat import encode_completion, encode_prompt
-from tightlip.models.packing import Group, Packed, pack, part_means, scored_logits
+from tightlip.models.packing import Group, Packed, pack, part_means, run, to_device
+from tightlip.models.scoring import CHUNK, head_logits
 from tightlip.prompts import DEFAULT_SYSTEM, QUESTION, with_condition
 from tightlip.records import Condition, Message, Question, UtilityOutcome
 
 BUNDLED = Path(__file__).with_name("questions")
 FLOOR = -100.0
 """Nats; stands for log 0, which guidance gives to tokens that it clips."""
-CHUNK = 64
-"""Tokens scored at a time; the allocator maps larger tables of V scores anew for every operation."""
 
 
 def load_questions(name: str, split: Literal["validation", "test"]) -> list[Question]:
@@ -57,24 +55,27 @@ def _option_scores(
     model: Any, tokenizer: Any, questions: Sequence[Question], askings: Sequence[Asking]
 ) -> Iterator[list[tuple[float, ...]]]:
     """Yield the options' scores per way of asking; one forward per condition serves all of them."""
-    branch = functools.cache(lambda condition: scored_logits(model, _pack(tokenizer, questions, condition)))
-    for asking in askings:
-        packed = _pack(tokenizer, questions, asking.condition)
-        positive_SV = branch(asking.condition)
-        negative_SV = positive_SV if asking.scale == 1 else branch("negative")
-        scores_S = torch.cat(
-            [
-                combine(positive, negative, asking.scale, asking.space).gather(-1, targets[:, None]).squeeze(-1)
-                for positive, negative, targets in zip(
-                    positive_SV.split(CHUNK), negative_SV.split(CHUNK), packed["targets"].split(CHUNK), strict=True
-                )
-            ]
-        ).clamp(min=FLOOR)
-        means = iter(part_means(scores_S, packed["part"]).tolist())
+    conditions: dict[Condition, None] = dict.fromkeys(asking.condition for asking in askings)
+    if any(asking.scale != 1 for asking in askings):
+        conditions["negative"] = None
+    batches = {condition: _pack(tokenizer, questions, condition, model.device) for condition in conditions}
+    hidden_SD = {name: run(model, batch).flatten(0, 1)[batch["scored"]] for name, batch in batches.items()}
+    packed = next(iter(batches.values()))  # the options are the same under every condition
+    scores = [torch.empty(len(packed["targets"]), device=model.device) for _ in askings]
+    for start in range(0, len(packed["targets"]), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        logits_CV = {name: head_logits(model, hidden[chunk]) for name, hidden in hidden_SD.items()}
+        for asking, scores_S in zip(askings, scores, strict=True):
+            positive_CV = logits_CV[asking.condition]
+            negative_CV = positive_CV if asking.scale == 1 else logits_CV["negative"]
+            combined_CV = combine(positive_CV, negative_CV, asking.scale, asking.space)
+            scores_S[chunk] = combined_CV.gather(-1, packed["targets"][chunk, None]).squeeze(-1)
+    for scores_S in scores:
+        means = iter(part_means(scores_S.clamp(min=FLOOR), packed["part"]).tolist())
         yield [tuple(round(next(means), 4) for _ in question.options) for question in questions]
 
 
-def _pack(tokenizer: Any, questions: Sequence[Question], condition: Condition) -> Packed:
+def _pack(tokenizer: Any, questions: Sequence[Question], condition: Condition, device: torch.device) -> Packed:
     groups = []
     for question in questions:
         messages = (
@@ -83,7 +84,7 @@ def _pack(tokenizer: Any, questions: Sequence[Question], condition: Condition) -
         )
         prompt = encode_prompt(tokenizer, with_condition(messages, condition))
         groups.append(Group(prompt, [encode_completion(tokenizer, text, end=False) for text in question.options]))
-    return pack(groups)
+    return to_device(pack(groups), device)
 
 
 def _outcome(question: Question, scores: tuple[float, ...]) -> UtilityOutcome:

@@ -2,18 +2,20 @@
 
 A row of the batch is one pack `[prompt | completion | completion | …]`, padded on the right. Position ids go back to
 the end of the prompt for every completion, and the mask keeps the completions of a pack apart: what each of them sees
-is exactly what it would see in a sequence of its own. Logits are computed for scored tokens alone.
+is exactly what it would see in a sequence of its own.
 
-Shapes: B packs, L tokens of the longest pack, S scored tokens in the batch, V vocabulary.
+Shapes: B packs, L tokens of the longest pack, S scored tokens in the batch, D hidden size.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
 from torch import Tensor
 
-PROMPT = -1
+from tightlip.models.scoring import last_hidden
+
+PROMPT = PADDING = -1
 
 
 class Group(NamedTuple):
@@ -29,7 +31,8 @@ class Packed(TypedDict):
     Attributes:
         input_ids, position_ids: shape (B, L).
         attention_mask: bool, shape (B, 1, L, L), true where a token may look.
-        scored: positions in the flattened batch whose logits predict a scored token, shape (S,).
+        segments: 0 on the prompt, n on the n-th completion of the pack, `PADDING` beyond; shape (B, L).
+        scored: positions in the flattened batch whose hidden states predict a scored token, shape (S,).
         targets: the tokens they predict, shape (S,).
         part: number of the completion a target belongs to, counted over the batch, or `PROMPT`; shape (S,).
     """
@@ -37,6 +40,7 @@ class Packed(TypedDict):
     input_ids: Tensor
     position_ids: Tensor
     attention_mask: Tensor
+    segments: Tensor
     scored: Tensor
     targets: Tensor
     part: Tensor
@@ -50,7 +54,8 @@ def pack(groups: Sequence[Group], *, score_prompt: bool = False) -> Packed:
         score_prompt: also score the prompts' own tokens, from the second on.
     """
     longest = max(len(prompt) + sum(map(len, texts)) for prompt, texts in groups)
-    ids_BL, positions_BL, segments_BL = (torch.zeros(len(groups), longest, dtype=torch.long) for _ in range(3))
+    ids_BL, positions_BL = (torch.zeros(len(groups), longest, dtype=torch.long) for _ in range(2))
+    segments_BL = torch.full((len(groups), longest), PADDING)
     scored: list[int] = []
     targets: list[int] = []
     part: list[int] = []
@@ -73,11 +78,11 @@ def pack(groups: Sequence[Group], *, score_prompt: bool = False) -> Packed:
         ids_BL[row, : len(ids)] = torch.tensor(ids)
         positions_BL[row, : len(ids)] = torch.tensor(positions)
         segments_BL[row, : len(ids)] = torch.tensor(segments)
-        segments_BL[row, len(ids) :] = len(texts) + 1  # padding sees itself: a row that sees nothing would be NaN
     return Packed(
         input_ids=ids_BL,
         position_ids=positions_BL,
         attention_mask=_mask(segments_BL),
+        segments=segments_BL,
         scored=torch.tensor(scored),
         targets=torch.tensor(targets),
         part=torch.tensor(part),
@@ -85,29 +90,19 @@ def pack(groups: Sequence[Group], *, score_prompt: bool = False) -> Packed:
 
 
 def _mask(segments_BL: Tensor) -> Tensor:
-    """Causal; a completion sees its prompt (segment 0) and itself."""
+    """Causal; a completion sees its prompt and itself, as does padding: a row that sees nothing would be NaN."""
     looks, at = segments_BL[:, :, None], segments_BL[:, None, :]
     return (((at == 0) | (looks == at)).tril())[:, None]
 
 
-def scored_logits(model: Any, batch: Packed) -> Tensor:
-    """Run the model once and return the logits of the scored positions, shape (S, V)."""
-    inputs = {name: batch[name] for name in ("input_ids", "position_ids", "attention_mask")}
-    return logits_at(model, batch["scored"], **inputs)
+def to_device(batch: Packed, device: torch.device) -> Packed:
+    """Return the batch on a device."""
+    return cast(Packed, {name: cast(Tensor, tensor).to(device) for name, tensor in batch.items()})
 
 
-def logits_at(model: Any, positions: Tensor, **inputs: Tensor) -> Tensor:
-    """Logits of some positions of the flattened batch alone, shape (S, V): the head is the widest layer by far.
-
-    Args:
-        model: a causal language model, with or without PEFT adapter.
-        positions: indices into the flattened (B · L) batch, shape (S,).
-        inputs: for the model's decoder.
-    """
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    hidden_BLD = inner.get_decoder()(**inputs, use_cache=False).last_hidden_state
-    logits: Tensor = inner.get_output_embeddings()(hidden_BLD.flatten(0, 1)[positions])
-    return logits
+def run(model: Any, batch: Packed) -> Tensor:
+    """Run the decoder once and return its last hidden states, shape (B, L, D)."""
+    return last_hidden(model, **{name: batch[name] for name in ("input_ids", "position_ids", "attention_mask")})
 
 
 def part_means(values_S: Tensor, part_S: Tensor) -> Tensor:

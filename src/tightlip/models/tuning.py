@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from tightlip.models.chat import encode_completion, encode_prompt, fit_messages
 from tightlip.models.lora import attach_lora
-from tightlip.models.packing import logits_at
+from tightlip.models.scoring import last_hidden, token_logps
 from tightlip.records import Dialogue
 
 IGNORED = -100
@@ -48,14 +48,14 @@ def pad_batch(rows: Sequence[dict[str, list[int]]], pad_id: int) -> dict[str, to
 
 
 class _AnswerTrainer(Trainer):
-    """The library's trainer, with logits for labelled tokens alone."""
+    """The library's trainer; labelled tokens alone pass the head."""
 
     def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], *_: Any, **__: Any) -> torch.Tensor:
         labels = torch.nn.functional.pad(inputs.pop("labels")[:, 1:], (0, 1), value=IGNORED).flatten()
         positions = (labels != IGNORED).nonzero().squeeze(-1)
         with torch.autocast(labels.device.type, dtype=torch.bfloat16):
-            logits = logits_at(model, positions, **inputs)
-        return torch.nn.functional.cross_entropy(logits.float(), labels[positions])
+            hidden = last_hidden(model, **inputs).flatten(0, 1)[positions]
+            return -token_logps(model, hidden, labels[positions]).mean()
 
 
 def tune(

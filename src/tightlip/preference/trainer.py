@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
@@ -18,7 +19,8 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from tightlip.files import atomic_dir
 from tightlip.models.lora import attach_lora
-from tightlip.models.packing import PROMPT, Group, Packed, pack, part_means, scored_logits
+from tightlip.models.packing import PADDING, PROMPT, Group, Packed, pack, part_means, run
+from tightlip.models.scoring import head_logits, token_logps
 from tightlip.preference.encoding import EncodedPair
 
 CURVES = (
@@ -28,9 +30,11 @@ CURVES = (
 
 
 def collate(rows: Sequence[EncodedPair], *, score_prompt: bool) -> Packed:
-    """Pack a batch of pairs; part 2n is the chosen, 2n + 1 the rejected completion of pair n."""
-    groups = [Group(row["prompt_ids"], [row["chosen_ids"], row["rejected_ids"]]) for row in rows]
-    return pack(groups, score_prompt=score_prompt)
+    """Pack a batch of pairs, those of one prompt together; of two successive parts, the even one is the chosen."""
+    groups: dict[tuple[int, ...], list[list[int]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row["prompt_ids"]), []).extend([row["chosen_ids"], row["rejected_ids"]])
+    return pack([Group(prompt, texts) for prompt, texts in groups.items()], score_prompt=score_prompt)
 
 
 class TogetherSampler(Sampler[int]):
@@ -79,15 +83,35 @@ class PackedORPOTrainer(ORPOTrainer):
         return TogetherSampler(rows["answer"], rows["length"], self.args.train_batch_size)
 
     def concatenated_forward(self, model: Any, batch: Packed) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return mean log-probabilities of chosen and rejected completions, their logits, and the likelihood term."""
+        """Return mean log-probabilities of chosen and rejected completions, their mean logits, and the likelihood term.
+
+        TRL averages the logits, for its log alone, over the texts and their padding; here padding does not count.
+        """
         with torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16, enabled=self.args.bf16):
-            logits_SV = scored_logits(model, batch)
-        part_S = batch["part"]
-        logp_S = logits_SV.float().gather(-1, batch["targets"][:, None]).squeeze(-1) - logits_SV.float().logsumexp(-1)
-        means = part_means(logp_S, part_S)
-        prompt_S, chosen_S = part_S == PROMPT, (part_S != PROMPT) & (part_S % 2 == 0)
-        nll = -logp_S[chosen_S | prompt_S].mean()  # prompt tokens are scored in `sequence` mode only
-        return means[0::2], means[1::2], logits_SV[chosen_S], logits_SV[~prompt_S & ~chosen_S], nll
+            hidden_BLD = run(model, batch)
+            logp_S = token_logps(model, hidden_BLD.flatten(0, 1)[batch["scored"]], batch["targets"])
+            mean_logits = [head_logits(model, mean) for mean in _mean_hidden(hidden_BLD.detach(), batch["segments"])]
+        part_S, means = batch["part"], part_means(logp_S, batch["part"])
+        # Prompt tokens are scored in `sequence` mode only, where every pair of a prompt counts them.
+        pairs_S = _pairs(batch["segments"]).flatten()[batch["scored"]]
+        weight_S = torch.where(part_S == PROMPT, pairs_S, part_S % 2 == 0)
+        nll = -(logp_S * weight_S).sum() / weight_S.sum()
+        return means[0::2], means[1::2], mean_logits[0], mean_logits[1], nll
+
+
+def _pairs(segments_BL: Tensor) -> Tensor:
+    """Pairs in the pack of each token, shape (B, L)."""
+    return (segments_BL.amax(-1, keepdim=True) // 2).expand_as(segments_BL)
+
+
+def _mean_hidden(hidden_BLD: Tensor, segments_BL: Tensor) -> Iterator[Tensor]:
+    """Yield the mean hidden state of what predicts a token, with the chosen, then with the rejected answers, (1, D)."""
+    last_BL = segments_BL != functional.pad(segments_BL[:, 1:], (0, 1), value=PADDING)
+    for kind in (1, 0):
+        of_kind_BL = (segments_BL > 0) & (segments_BL % 2 == kind) & ~last_BL
+        weight_BL = torch.where(segments_BL == 0, _pairs(segments_BL), of_kind_BL).float()
+        mean_1D = weight_BL.flatten()[None] @ hidden_BLD.flatten(0, 1).float() / weight_BL.sum()
+        yield mean_1D.to(hidden_BLD.dtype)
 
 
 class _KeepEpochs(TrainerCallback):
