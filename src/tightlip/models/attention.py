@@ -21,6 +21,9 @@ GROUPED = "tightlip_grouped"
 LARGEST = 2**25
 """Scores of one layer (B · H · L · S) above which the library's kernel, which never holds them all, takes over."""
 
+BLOCK = 256
+"""Queries that share a product; each block sees only the keys up to its end."""
+
 SPECIAL = ("cache", "position_bias", "s_aux", "softcap")
 """Options of few model families, left to the library's kernel."""
 
@@ -50,18 +53,66 @@ def grouped_attention(
         The attended values, shape (B, L, H, D), and None for the weights.
     """
     batch, heads, length, size = query.shape
-    groups, keys = key.shape[1], key.shape[2]
+    keys = key.shape[2]
     special = dropout > 0 or any(options.get(name) is not None for name in SPECIAL)
     if attention_mask is None or special or batch * heads * length * keys > LARGEST:
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
-    query = (query * (size**-0.5 if scaling is None else scaling)).reshape(batch * groups, -1, size)
-    scores = torch.bmm(query, key.reshape(-1, keys, size).transpose(1, 2)).view(batch, heads, length, keys)
-    scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)  # −inf would make rows of padding NaN
-    weights = torch.softmax(scores, dim=-1).view(batch * groups, -1, keys)
-    attended = torch.bmm(weights, value.reshape(-1, keys, value.shape[-1])).view(batch, heads, length, -1)
-    return attended.transpose(1, 2).contiguous(), None
+    query = query * (size**-0.5 if scaling is None else scaling)
+    key, value = key.reshape(-1, keys, size), value.reshape(-1, keys, value.shape[-1])
+    # Queries of a block see no keys after it; what a short sequence saves by that, more and smaller products cost.
+    block = BLOCK if getattr(module, "is_causal", False) else length
+    attended: Tensor = _Attention.apply(query, key, value, ~attention_mask, block)
+    return attended, None
+
+
+class _Attention(torch.autograd.Function):
+    """softmax(Q Kᵀ) V, block of queries by block of queries, with N = B · G products each.
+
+    Masked weights are 0, and so is their gradient: the backward pass needs no mask.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query_BHLD: Tensor, key_NSD: Tensor, value_NSD: Tensor, hidden: Tensor, block: int) -> Tensor:
+        batch, heads, length, _ = query_BHLD.shape
+        products, keys, size = value_NSD.shape
+        attended_BLHD = query_BHLD.new_empty(batch, length, heads, size)
+        saved = []
+        for start in range(0, length, block):
+            end = min(start + block, length)
+            seen = keys - length + end
+            query_NQD = query_BHLD[:, :, start:end].reshape(products, -1, query_BHLD.shape[-1])
+            scores = torch.bmm(query_NQD, key_NSD[:, :seen].transpose(1, 2))
+            # The lowest number, not −inf, which would make rows of padding NaN.
+            lowest = torch.finfo(scores.dtype).min
+            scores.view(batch, heads, -1, seen).masked_fill_(hidden[..., start:end, :seen], lowest)
+            weights_NQS = torch.softmax(scores, dim=-1)
+            result = torch.bmm(weights_NQS, value_NSD[:, :seen]).view(batch, heads, -1, size)
+            attended_BLHD[:, start:end] = result.transpose(1, 2)
+            saved += [query_NQD, weights_NQS]
+        ctx.save_for_backward(key_NSD, value_NSD, *saved)
+        ctx.block, ctx.shape = block, query_BHLD.shape
+        return attended_BLHD
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        key_NSD, value_NSD, *saved = ctx.saved_tensors
+        (grad_BLHD,) = grads
+        batch, heads, length, _ = ctx.shape
+        products, keys, size = value_NSD.shape
+        query_BHLD = grad_BLHD.new_empty(ctx.shape)
+        of_key_NSD, of_value_NSD = torch.zeros_like(key_NSD), torch.zeros_like(value_NSD)
+        for start, query_NQD, weights_NQS in zip(range(0, length, ctx.block), saved[::2], saved[1::2], strict=True):
+            end = min(start + ctx.block, length)
+            seen = keys - length + end
+            grad_NQD = grad_BLHD[:, start:end].transpose(1, 2).reshape(products, -1, size)
+            grad_NQS = torch.bmm(grad_NQD, value_NSD[:, :seen].transpose(1, 2))
+            scores_NQS = torch._softmax_backward_data(grad_NQS, weights_NQS, -1, weights_NQS.dtype)
+            query_BHLD[:, :, start:end] = torch.bmm(scores_NQS, key_NSD[:, :seen]).view(batch, heads, end - start, -1)
+            of_key_NSD[:, :seen].baddbmm_(scores_NQS.transpose(1, 2), query_NQD)
+            of_value_NSD[:, :seen].baddbmm_(weights_NQS.transpose(1, 2), grad_NQD)
+        return query_BHLD, of_key_NSD, of_value_NSD, None, None
 
 
 def _mask(*args: Any, **options: Any) -> Tensor | None:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-CHUNK = 64
-"""Tokens scored at a time; 64 · 49,152 logits in float32 are 12 MB."""
+CHUNK = 128
+"""Tokens scored at a time; 128 · 49,152 logits in float32 are 25 MB."""
 
 SCALED: dict[str, Callable[[Tensor, float], Tensor]] = {
     "logit_scale": lambda logits, by: logits * by,
@@ -31,14 +31,21 @@ class _TokenLogps(torch.autograd.Function):
     def forward(ctx: Any, hidden_SD: Tensor, head_VD: Tensor, targets_S: Tensor) -> Tensor:
         logps_S = torch.empty(len(targets_S), device=hidden_SD.device)
         gradient_SD = torch.empty_like(hidden_SD) if ctx.needs_input_grad[0] else None
+        # Two tables, used again by every chunk: fresh ones would cost as much as what is done in them.
+        logits = hidden_SD.new_empty(min(CHUNK, len(targets_S)), len(head_VD))
+        exact = torch.empty_like(logits, dtype=torch.float32)
         for start in range(0, len(targets_S), CHUNK):
-            chunk = slice(start, start + CHUNK)
-            targets_C = targets_S[chunk]
-            logits_CV = (hidden_SD[chunk] @ head_VD.T).float()
-            logits_CV -= logits_CV.logsumexp(-1, keepdim=True)
-            logps_S[chunk] = logits_CV.gather(-1, targets_C[:, None]).squeeze(-1)
+            targets_C1 = targets_S[start : start + CHUNK, None]
+            chunk = slice(start, start + len(targets_C1))
+            logits_CV, exact_CV = logits[: len(targets_C1)], exact[: len(targets_C1)]
+            torch.mm(hidden_SD[chunk], head_VD.T, out=logits_CV)
+            largest_C1 = exact_CV.copy_(logits_CV).amax(-1, keepdim=True)
+            at_target_C1 = exact_CV.sub_(largest_C1).gather(-1, targets_C1)
+            total_C1 = exact_CV.exp_().sum(-1, keepdim=True)
+            logps_S[chunk] = (at_target_C1 - total_C1.log()).squeeze(-1)
             if gradient_SD is not None:
-                gradient_SD[chunk] = head_VD[targets_C] - logits_CV.exp_().to(head_VD.dtype) @ head_VD
+                mean_CD = (logits_CV.copy_(exact_CV) @ head_VD) / total_C1.to(head_VD.dtype)
+                gradient_SD[chunk] = head_VD[targets_C1.squeeze(-1)] - mean_CD
         ctx.save_for_backward(gradient_SD)
         return logps_S
 
