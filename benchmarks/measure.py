@@ -1,12 +1,13 @@
 """Measuring: sides that take turns in one process for time, processes of their own for peak memory."""
 
 import random
-import resource
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 REPETITIONS = 3
@@ -47,14 +48,15 @@ def peak_memory_mb(side: str, *arguments: object) -> float:
     code = f"import sys, measure, {module}; {module}.{function}(*sys.argv[1:]); print(measure.peak_so_far_mb())"
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code, *map(str, arguments)], check=True, capture_output=True, text=True,
-        cwd=sys.path[0] or None,
+        cwd=Path(__file__).parent,
     )  # fmt: skip
     return float(done.stdout.splitlines()[-1])
 
 
 def peak_so_far_mb() -> float:
-    """Highest resident memory of this process up to now."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Highest resident memory of this process up to now; `getrusage` would count its parent's before the exec."""
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(peak) / 1024
 
 
 def random_ids(length: int, rng: random.Random) -> list[int]:

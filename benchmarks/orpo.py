@@ -52,9 +52,9 @@ class Case:
 
 
 CASES = {
-    "orpo_speedup_256_48": Case(256, 48),
-    "orpo_speedup_1024_96": Case(1024, 96, steps=2),
-    "orpo_speedup_4_pairs_per_prompt": Case(256, 48, pairs_per_prompt=4, batch=4, steps=3),
+    "orpo_speedup_256_48": Case(256, 48, steps=3),
+    "orpo_speedup_1024_96": Case(1024, 96, steps=1),
+    "orpo_speedup_4_pairs_per_prompt": Case(256, 48, pairs_per_prompt=4, batch=4, steps=2),
 }
 
 
