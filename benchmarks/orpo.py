@@ -1,4 +1,4 @@
-"""ORPO training: TRL's trainer as it comes against the packed one; same model, same pairs, bf16, seconds of `train()`."""
+"""ORPO training: TRL's trainer as it comes against the packed one, in bf16; seconds of `train()`."""
 
 import random
 import tempfile
@@ -39,7 +39,7 @@ class Case:
 
     def pairs(self) -> list[EncodedPair]:
         """Random token ids."""
-        rng = random.Random(0)  # noqa: S311
+        rng = random.Random(0)
         made = []
         for number in range(self.batch * self.steps // self.pairs_per_prompt):
             prompt = random_ids(self.prompt, rng)

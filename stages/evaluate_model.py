@@ -1,8 +1,8 @@
 import click
 
 from tightlip.evaluation.leak import leak_figures
-from tightlip.evaluation.rows import evaluate_row, examiner
-from tightlip.evaluation.utility import load_questions
+from tightlip.evaluation.question_sets import load_questions
+from tightlip.evaluation.rows import askings_of, evaluate_row, examiner
 from tightlip.files import read_jsonl, write_json, write_jsonl
 from tightlip.guidance.asking import as_deployed
 from tightlip.params import load_params
@@ -23,7 +23,8 @@ def main(key: str, extended: bool) -> int:
         raise ValueError(f"no test prompt beyond the first {limit}; raise samples.test or lower eval.prompts")
     under_test = examiner(row, params, scratch("evaluate_model", "shared"))
     if extended:
-        leaks = under_test.leaks(samples[limit:], as_deployed(row))
+        outcomes = under_test.leaks(samples[limit:], askings_of(row, params.eval.extended.keys()))
+        leaks = outcomes[as_deployed(row)]
         write_jsonl(f"data/extended/{key}.jsonl", leaks)
         write_json(f"metrics/extended/{key}.json", leak_figures(leaks))
         return len(leaks)

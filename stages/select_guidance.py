@@ -1,9 +1,9 @@
 import itertools
 
 from tightlip.evaluation.leak import leak_figures
+from tightlip.evaluation.question_sets import load_questions
 from tightlip.evaluation.rows import examiner, utility_figures
 from tightlip.evaluation.selection import select_row
-from tightlip.evaluation.utility import load_questions
 from tightlip.files import read_jsonl, write_json
 from tightlip.guidance.asking import BARE, as_deployed
 from tightlip.params import load_params
@@ -19,16 +19,16 @@ def main() -> int:
     samples = read_jsonl("data/samples/dev.jsonl", Sample)
     questions = load_questions(params.eval.utility, "validation")
     shared = scratch("evaluate_model", "shared")
-    undefended = utility_figures(examiner(parse_row("ch"), params, shared).utility(questions, BARE))
+    undefended = utility_figures(examiner(parse_row("ch"), params, shared).utility(questions, [BARE])[BARE])
     figures = {}
     rows = [parse_row(key) for key in params.eval.candidates()]
     for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
-        first, *others = same
-        under_test = examiner(first, params, shared)
-        for row in (first, *others):
-            asking = as_deployed(row)
-            leaks, utility = under_test.leaks(samples, asking), under_test.utility(questions, asking)
-            figures[row.key] = leak_figures(leaks) | utility_figures(utility, "_deployed")
+        asked = {row.key: as_deployed(row) for row in same}
+        under_test = examiner(parse_row(next(iter(asked))), params, shared)
+        leaks = under_test.leaks(samples, list(asked.values()))
+        utility = under_test.utility(questions, list(asked.values()))
+        for key, asking in asked.items():
+            figures[key] = leak_figures(leaks[asking]) | utility_figures(utility[asking], "_deployed")
     chosen = select_row(figures, undefended["utility_pct"], params.eval.margin)
     write_json("metrics/selection.json", {"row": chosen, "undefended": undefended, "dev": figures})
     return len(rows)

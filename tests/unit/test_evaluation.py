@@ -1,16 +1,17 @@
 import copy
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from tightlip.evaluation.attack import Probe, attack, constant_guess, probes, scrub
 from tightlip.evaluation.leak import judge, leak_figures
-from tightlip.evaluation.rows import Examiner, evaluate_row
+from tightlip.evaluation.question_sets import load_questions
+from tightlip.evaluation.rows import Examiner, Subject, askings_of, evaluate_row
 from tightlip.evaluation.selection import select_row
-from tightlip.evaluation.utility import FLOOR, answer_questions, load_questions
+from tightlip.evaluation.utility import FLOOR, answer_questions
 from tightlip.guidance.answering import Reply, answer
 from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
 from tightlip.guidance.combine import combine
@@ -51,7 +52,7 @@ def question(number: int, *options: str) -> Question:
 
 def test_a_row_with_guidance_is_told_the_defence_sentence_and_one_without_is_not() -> None:
     assert as_deployed(parse_row("ch")) == BARE == Asking("none", 1.0)
-    assert as_deployed(parse_row("ch_g100")) == Asking("positive", 1.0, "log")
+    assert as_deployed(parse_row("ch_g100")) == Asking("positive", 1.0)
     assert as_deployed(parse_row("ch-lora_e2_g250_prob")) == Asking("positive", 2.5, "prob")
 
 
@@ -350,34 +351,53 @@ def test_the_constant_guess_is_the_most_frequent_value_of_a_type_elsewhere() -> 
 # --- Rows ----------------------------------------------------------------------------------------------------------
 
 
+class CountingExaminer(Examiner):
+    """Answers by how it is asked: 2 leaks under the trigger, 1 bare, none deployed."""
+
+    answered: ClassVar[list[Asking]] = []
+
+    def _answer(self, samples: Any, asking: Asking) -> list[LeakOutcome]:
+        self.answered.append(asking)
+        return [outcome("one two", leaks={"negative": 2, "none": 1, "positive": 0}[asking.condition])]
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> list[Asking]:
+    """The ways of asking that were answered, questions too: 2 of 3 right bare, 1 as deployed."""
+    monkeypatch.setattr(CountingExaminer, "answered", [])
+
+    def ask(_: Any, __: Any, questions: Any, askings: Any, **___: Any) -> list[list[UtilityOutcome]]:
+        CountingExaminer.answered.extend(askings)
+        return [[utility_outcome(i < (2 if asking == BARE else 1)) for i in range(3)] for asking in askings]
+
+    monkeypatch.setattr("tightlip.evaluation.utility.answer_questions", ask)
+    return CountingExaminer.answered
+
+
 def examiner_of(tmp_path: Path, weights: str = "w", params: Params = PARAMS) -> Examiner:
-    return Examiner(None, None, None, tmp_path, (weights,), params)
+    return CountingExaminer(lambda: Subject(None, None, None), tmp_path, (weights,), params)
 
 
-def test_a_shared_test_runs_once_and_is_read_again(tmp_path: Path) -> None:
-    runs: list[int] = []
+def utility_outcome(correct: bool) -> UtilityOutcome:
+    return UtilityOutcome(question_id=1, category="c", scores=(-1.0, -2.0, -3.0), predicted=0, correct=correct)
 
-    def make() -> list[LeakOutcome]:
-        runs.append(1)
-        return [outcome("one", leaks=1)]
 
+def test_an_answered_test_is_read_again(tmp_path: Path, answered: list[Asking]) -> None:
     items = [sample(0, "Who?")]
-    first = examiner_of(tmp_path).once("trigger", LeakOutcome, items, make)
-    again = examiner_of(tmp_path).once("trigger", LeakOutcome, items, make)
-    assert first == again == [outcome("one", leaks=1)]
-    assert len(runs) == 1
+    first = examiner_of(tmp_path).leaks(items, [BARE, TRIGGER])
+    assert first == {BARE: [outcome("one two", leaks=1)], TRIGGER: [outcome("one two", leaks=2)]}
+    assert examiner_of(tmp_path).leaks(items, [TRIGGER, BARE]) == first
+    assert answered == [BARE, TRIGGER]
 
 
-@pytest.mark.parametrize("change", ["name", "weights", "items", "filter", "max_new_tokens", "max_prompt_tokens"])
-def test_a_shared_test_runs_again_if_anything_that_decides_it_changes(tmp_path: Path, change: str) -> None:
-    def make() -> list[LeakOutcome]:
-        return [outcome(change)]
-
-    items = [sample(0, "Who?")]
-    examiner_of(tmp_path).once("trigger", LeakOutcome, items, lambda: [outcome("first")])
-    name, weights, raw = "trigger", "w", PARAMS.model_dump()
-    if change == "name":
-        name = "other"
+@pytest.mark.parametrize("change", ["asking", "weights", "items", "filter", "max_new_tokens", "max_prompt_tokens"])
+def test_a_test_is_answered_again_if_anything_that_decides_it_changes(
+    tmp_path: Path, change: str, answered: list[Asking]
+) -> None:
+    items, asking, weights, raw = [sample(0, "Who?")], BARE, "w", PARAMS.model_dump()
+    examiner_of(tmp_path).leaks(items, [asking])
+    if change == "asking":
+        asking = TRIGGER
     elif change == "weights":
         weights = "v"
     elif change == "items":
@@ -388,36 +408,33 @@ def test_a_shared_test_runs_again_if_anything_that_decides_it_changes(tmp_path: 
         raw["eval"]["max_new_tokens"] += 1
     else:
         raw["pairs"]["max_prompt_tokens"] -= 1
+    examiner_of(tmp_path, weights, Params.model_validate(raw)).leaks(items, [asking])
+    assert answered == [BARE, asking]
+
+
+def test_one_more_guidance_scale_is_all_that_is_answered(tmp_path: Path, answered: list[Asking]) -> None:
+    items, row, raw = [sample(0, "Who?")], parse_row("ch-lora-cfg_e1_g200_log"), PARAMS.model_dump()
+    raw["eval"] |= {
+        "tunings": ["lora-cfg"], "epochs": [1], "guidance": ["g100", "g200_log"], "extended": {}, "ablation": {},
+    }  # fmt: skip
+    evaluate_row(row, examiner_of(tmp_path, params=Params.model_validate(raw)), items, QUESTIONS)
+    sentence, guided = Asking("positive"), Asking("positive", 2.0, "log")
+    assert answered == [guided, TRIGGER, sentence, guided, BARE, sentence]  # prompts, then questions
+    answered.clear()
+    raw["eval"]["guidance"].append("g300_log")
     params = Params.model_validate(raw)
-    assert examiner_of(tmp_path, weights, params).once(name, LeakOutcome, items, make) == [outcome(change)]
+    evaluate_row(row, examiner_of(tmp_path, params=params), items, QUESTIONS)
+    assert answered == [Asking("positive", 3.0, "log")] * 2
 
 
-def test_a_shared_test_does_not_depend_on_the_guidance_of_the_row(tmp_path: Path) -> None:
-    items = [sample(0, "Who?")]
-    examiner_of(tmp_path).once("trigger", LeakOutcome, items, lambda: [outcome("first")])
-    raw = PARAMS.model_dump()
-    raw["eval"]["guidance"] = ["g100"]
-    raw["eval"]["extended"] = raw["eval"]["ablation"] = {}
-    other = examiner_of(tmp_path, params=Params.model_validate(raw))
-    assert other.once("trigger", LeakOutcome, items, lambda: [outcome("again")]) == [outcome("first")]
+def test_rows_of_the_same_weights_are_asked_together() -> None:
+    keys = ["ch", "ch_g100", "ch-lora_e1_g200_log", "ch-lora_e2_g200_log", "ch-lora_e1_g100", "sub-lora_e1_g300_log"]
+    assert askings_of(parse_row("ch-lora_e1_g200_log"), keys) == [Asking("positive", 2.0, "log"), Asking("positive")]
+    assert askings_of(parse_row("ch_g100"), keys) == [Asking("positive"), BARE]
 
 
-def utility_outcome(correct: bool) -> UtilityOutcome:
-    return UtilityOutcome(question_id=1, category="c", scores=(-1.0, -2.0, -3.0), predicted=0, correct=correct)
-
-
-class FakeExaminer(Examiner):
-    """Answers by how it is asked: 2 leaks under the trigger, 1 bare, none deployed; 2 of 3 right, 1 deployed."""
-
-    def leaks(self, samples: Any, asking: Asking) -> list[LeakOutcome]:
-        return [outcome("one two", leaks={"negative": 2, "none": 1, "positive": 0}[asking.condition])]
-
-    def utility(self, questions: Any, asking: Asking) -> list[UtilityOutcome]:
-        return [utility_outcome(i < (2 if asking == BARE else 1)) for i in range(3)]
-
-
-def test_the_figures_of_a_row(tmp_path: Path) -> None:
-    under_test = FakeExaminer(None, None, None, tmp_path, ("w",), PARAMS)
+def test_the_figures_of_a_row(tmp_path: Path, answered: list[Asking]) -> None:
+    under_test = examiner_of(tmp_path)
     leaks, utility, found = evaluate_row(parse_row("ch-lora_e1_g200_log"), under_test, [sample(0, "Who?")], QUESTIONS)
     assert leaks == [outcome("one two")]
     assert utility == [utility_outcome(True), utility_outcome(False), utility_outcome(False)]
@@ -428,14 +445,13 @@ def test_the_figures_of_a_row(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_bare_row_is_deployed_bare(tmp_path: Path) -> None:
-    under_test = FakeExaminer(None, None, None, tmp_path, ("w",), PARAMS)
-    leaks, _, found = evaluate_row(parse_row("ch"), under_test, [sample(0, "Who?")], QUESTIONS)
+def test_a_bare_row_is_deployed_bare(tmp_path: Path, answered: list[Asking]) -> None:
+    leaks, _, found = evaluate_row(parse_row("ch"), examiner_of(tmp_path), [sample(0, "Who?")], QUESTIONS)
     assert leaks == [outcome("one two", leaks=1)]
     assert found["n_correct"] == found["n_correct_deployed"] == 2
 
 
-def test_a_model_is_examined_from_its_files(
+def test_a_model_is_examined_from_its_files_and_loaded_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model_dir: Path
 ) -> None:
     from tightlip.evaluation.rows import examiner
@@ -446,29 +462,10 @@ def test_a_model_is_examined_from_its_files(
     monkeypatch.setattr("tightlip.evaluation.rows.load_ner", lambda name: Ner())
     raw = PARAMS.model_dump()
     raw["eval"]["max_new_tokens"] = 4
-    under_test = examiner(parse_row("ch_g100"), Params.model_validate(raw), tmp_path / "scratch")
-    leaks, utility, found = evaluate_row(
-        parse_row("ch_g100"), under_test, [sample(i, "Who?") for i in range(2)], QUESTIONS
-    )
+    params, samples = Params.model_validate(raw), [sample(i, "Who?") for i in range(2)]
+    row = parse_row("ch_g100")
+    leaks, utility, found = evaluate_row(row, examiner(row, params, tmp_path / "scratch"), samples, QUESTIONS)
     assert (len(leaks), len(utility), found["n_prompts"], found["n_questions"]) == (2, 3, 2, 3)
-    assert len(list((tmp_path / "scratch").iterdir())) == 3  # the questions, bare and as deployed, and the trigger
-
-
-def test_the_questions_are_put_once_for_all_ways_of_asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[list[Asking]] = []
-
-    def ask(*args: Any, **_: Any) -> list[list[UtilityOutcome]]:
-        asked.append(args[3])
-        return [[utility_outcome(asking == BARE)] for asking in args[3]]
-
-    monkeypatch.setattr("tightlip.evaluation.rows.answer_questions", ask)
-    guided, other = Asking("positive", 2.0, "log"), Asking("positive", 3.0, "prob")
-    under_test = Examiner(None, None, None, tmp_path, ("w",), PARAMS, (BARE, guided))
-    assert [under_test.utility(QUESTIONS, asking)[0].correct for asking in (guided, BARE, guided)] == [
-        False,
-        True,
-        False,
-    ]
-    assert asked == [[guided, BARE]]
-    under_test.utility(QUESTIONS, other)
-    assert asked[1:] == [[other, BARE, guided]]
+    monkeypatch.setattr("tightlip.models.loading.load_model", None)  # a second row of the weights loads nothing
+    bare, _, _ = evaluate_row(parse_row("ch"), examiner(row, params, tmp_path / "scratch"), samples, QUESTIONS)
+    assert len(bare) == 2

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tightlip.evaluation.utility import load_questions
+from tightlip.evaluation.question_sets import load_questions
 from tightlip.records import Question
 
 CATEGORIES = {

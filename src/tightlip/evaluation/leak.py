@@ -1,17 +1,19 @@
 """The leak test: what personal data a model's answers to test prompts hold (section 3)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tightlip.guidance.answering import Reply
 from tightlip.pii.degenerate import degenerate
 from tightlip.pii.detectors import entities
 from tightlip.pii.matching import find_values
 from tightlip.records import LeakOutcome, Sample
 
+if TYPE_CHECKING:
+    from tightlip.guidance.answering import Reply
+
 
 def judge(
-    answers: Sequence[Reply], samples: Sequence[Sample], ner: Any, ignored_labels: Sequence[str], min_words: int
+    answers: "Sequence[Reply]", samples: Sequence[Sample], ner: Any, ignored_labels: Sequence[str], min_words: int
 ) -> list[LeakOutcome]:
     """Judge each answer: the paper's entity count, the dialogue's true values, whether it is worth reading."""
     found = entities(ner, [answer.text for answer in answers], ignored_labels)

@@ -4,77 +4,83 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from tightlip.evaluation.leak import judge, leak_figures
-from tightlip.evaluation.utility import answer_questions
 from tightlip.files import digest, read_jsonl, write_jsonl
-from tightlip.guidance.answering import answer
 from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
-from tightlip.models.loading import load_model, load_tokenizer
 from tightlip.params import Params
 from tightlip.pii.detectors import load_ner
 from tightlip.records import LeakOutcome, Question, Sample, UtilityOutcome
 from tightlip.rows import Row, parse_row
 
-Outcome = TypeVar("Outcome", bound=BaseModel)
 PACKAGE = Path(__file__).parents[1]
 CODE = ("evaluation", "guidance", "models", "pii", "prompts.py")
 """What decides the outcome of a test, given the weights."""
 
 
-@dataclass(frozen=True)
-class Examiner:
-    """A model under test with everything its tests need.
-
-    Tests that rows of the same weights share (the questions, the trigger) are kept in `scratch` under the hash of all
-    that decides them, so that each is run once.
-
-    Attributes:
-        identity: files that decide what the model answers and how it is judged: weights and code.
-        askings: the ways of asking these weights in all rows.
-    """
+class Subject(NamedTuple):
+    """A model under test with what its tests need."""
 
     model: Any
     tokenizer: Any
     ner: Any
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Weights under test.
+
+    Rows that differ in γ alone have the same weights and share tests. Every outcome is kept in `scratch` under the
+    hash of all that decides it. So the first row of some weights answers for all of them, the others read, and
+    nothing is loaded for that.
+
+    Attributes:
+        load: loads the model.
+        identity: files that decide what the model answers and how it is judged: weights and code.
+    """
+
+    load: Callable[[], Subject]
     scratch: Path
     identity: tuple[str | Path, ...]
     params: Params
-    askings: tuple[Asking, ...] = (BARE,)
 
-    def leaks(self, samples: Sequence[Sample], asking: Asking) -> list[LeakOutcome]:
-        """Put the samples' prompts to the model and judge its answers."""
-        settings = self.params.eval
+    def leaks(self, samples: Sequence[Sample], askings: Sequence[Asking]) -> dict[Asking, list[LeakOutcome]]:
+        """Put the samples' prompts to the model in every way of asking, each by itself, and judge its answers."""
+        for asking in askings:
+            path = self._kept(f"leaks {asking}", samples)
+            if not path.is_file():
+                write_jsonl(path, self._answer(samples, asking))
+        return {asking: read_jsonl(self._kept(f"leaks {asking}", samples), LeakOutcome) for asking in askings}
+
+    def utility(self, questions: Sequence[Question], askings: Sequence[Asking]) -> dict[Asking, list[UtilityOutcome]]:
+        """Put the questions to the model; all ways of asking share its forwards."""
+        missing = [asking for asking in askings if not self._kept(f"utility {asking}", questions).is_file()]
+        if missing:
+            from tightlip.evaluation.utility import answer_questions
+
+            model, tokenizer, _ = self._subject
+            answered = answer_questions(model, tokenizer, questions, missing, progress="answer questions")
+            for asking, outcomes in zip(missing, answered, strict=True):
+                write_jsonl(self._kept(f"utility {asking}", questions), outcomes)
+        return {asking: read_jsonl(self._kept(f"utility {asking}", questions), UtilityOutcome) for asking in askings}
+
+    def _answer(self, samples: Sequence[Sample], asking: Asking) -> list[LeakOutcome]:
+        from tightlip.guidance.answering import answer
+
+        settings, (model, tokenizer, ner) = self.params.eval, self._subject
         replies = answer(
-            self.model, self.tokenizer, [(sample.messages, sample.prefix) for sample in samples], asking,
+            model, tokenizer, [(sample.messages, sample.prefix) for sample in samples], asking,
             max_prompt_tokens=self.params.pairs.max_prompt_tokens, max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size, progress="answer prompts",
+            batch_size=settings.batch_size, progress=f"answer prompts, {asking}",
         )  # fmt: skip
-        return judge(replies, samples, self.ner, self.params.filter.ignored_labels, self.params.filter.min_words)
+        return judge(replies, samples, ner, self.params.filter.ignored_labels, self.params.filter.min_words)
 
-    def utility(self, questions: Sequence[Question], asking: Asking) -> list[UtilityOutcome]:
-        """Put the questions to the model; the first row of its weights answers for all, whose forwards are the same."""
-
-        def ask() -> list[UtilityOutcome]:
-            askings = list(dict.fromkeys([asking, *self.askings]))
-            answered = answer_questions(self.model, self.tokenizer, questions, askings, progress="answer questions")
-            for each, outcomes in zip(askings, answered, strict=True):
-                write_jsonl(self._kept(f"utility {each}", questions), outcomes)
-            return answered[0]
-
-        return self.once(f"utility {asking}", UtilityOutcome, questions, ask)
-
-    def once(
-        self, name: str, row: type[Outcome], items: Sequence[BaseModel], make: Callable[[], list[Outcome]]
-    ) -> list[Outcome]:
-        """Run a test, or take its outcome from an earlier row of the same weights."""
-        path = self._kept(name, items)
-        if not path.is_file():
-            write_jsonl(path, make())
-        return read_jsonl(path, row)
+    @functools.cached_property
+    def _subject(self) -> Subject:
+        return self.load()
 
     @functools.cached_property
     def _identity(self) -> str:
@@ -87,36 +93,45 @@ class Examiner:
 
 
 def examiner(row: Row, params: Params, scratch: Path) -> Examiner:
-    """Load what a row needs."""
+    """Prepare the tests of a row's weights."""
     model_dir = Path("models", row.model)
     identity = [model_dir, *([row.adapter] if row.adapter else []), *(PACKAGE / name for name in CODE)]
-    model, tokenizer = load_model(model_dir, adapter=row.adapter), load_tokenizer(model_dir)
-    rows = [each for each in map(parse_row, params.eval.keys()) if each.checkpoint == row.checkpoint]
-    askings = (BARE, *map(as_deployed, rows))
-    return Examiner(model, tokenizer, load_ner(params.filter.spacy_model), scratch, tuple(identity), params, askings)
+
+    def load() -> Subject:
+        from tightlip.models.loading import load_model, load_tokenizer
+
+        model = load_model(model_dir, adapter=row.adapter)
+        return Subject(model, load_tokenizer(model_dir), load_ner(params.filter.spacy_model))
+
+    return Examiner(load, scratch, tuple(identity), params)
+
+
+def askings_of(row: Row, keys: Sequence[str]) -> list[Asking]:
+    """Ways of asking of all rows with the same weights, this row's first."""
+    rows = [row, *(each for each in map(parse_row, keys) if each.checkpoint == row.checkpoint)]
+    return list(dict.fromkeys(map(as_deployed, rows)))
 
 
 def evaluate_row(
     row: Row, examiner: Examiner, samples: Sequence[Sample], questions: Sequence[Question]
 ) -> tuple[list[LeakOutcome], list[UtilityOutcome], dict[str, float | int]]:
-    """Run all tests of a row.
+    """Run all tests of a row, and those of the rows with the same weights.
 
     Returns:
         Per-item outcomes of the leak test and of the questions as deployed, and the row's figures.
     """
-    asking = as_deployed(row)
-    bare, deployed = examiner.utility(questions, BARE), examiner.utility(questions, asking)
-    leaks = examiner.leaks(samples, asking)
-    trigger = examiner.once("trigger", LeakOutcome, samples, lambda: examiner.leaks(samples, TRIGGER))
-    of_trigger = leak_figures(trigger)
+    deployed, *others = askings_of(row, examiner.params.eval.keys())
+    leaks = examiner.leaks(samples, [deployed, TRIGGER, *others])
+    utility = examiner.utility(questions, list(dict.fromkeys([deployed, BARE, *others])))
+    of_trigger = leak_figures(leaks[TRIGGER])
     figures = {
-        **leak_figures(leaks),
+        **leak_figures(leaks[deployed]),
         "trigger_leak_count": of_trigger["leak_count"],
         "trigger_pii_count": of_trigger["pii_count"],
-        **utility_figures(bare),
-        **utility_figures(deployed, "_deployed"),
+        **utility_figures(utility[BARE]),
+        **utility_figures(utility[deployed], "_deployed"),
     }
-    return leaks, deployed, figures
+    return leaks[deployed], utility[deployed], figures
 
 
 def utility_figures(outcomes: Sequence[UtilityOutcome], suffix: str = "") -> dict[str, float | int]:

@@ -5,13 +5,11 @@ the beginning of the answer. A question and all its options take one forward per
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from tightlip.files import read_jsonl
 from tightlip.guidance.asking import Asking
 from tightlip.guidance.combine import combine
 from tightlip.models.chat import encode_completion, encode_prompt
@@ -20,14 +18,8 @@ from tightlip.models.scoring import CHUNK, head_logits
 from tightlip.prompts import DEFAULT_SYSTEM, QUESTION, with_condition
 from tightlip.records import Condition, Message, Question, UtilityOutcome
 
-BUNDLED = Path(__file__).with_name("questions")
 FLOOR = -100.0
 """Nats; stands for log 0, which guidance gives to tokens that it clips."""
-
-
-def load_questions(name: str, split: Literal["validation", "test"]) -> list[Question]:
-    """Load a split of the bundled questions (`bundled`) or of a directory of `<split>.jsonl` in MMLU-Pro's schema."""
-    return read_jsonl((BUNDLED if name == "bundled" else Path(name)) / f"{split}.jsonl", Question)
 
 
 def answer_questions(

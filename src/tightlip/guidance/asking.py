@@ -20,6 +20,9 @@ class Asking:
     scale: float = 1.0
     space: Space = "prob"
 
+    def __str__(self) -> str:
+        return f"{self.condition} γ={self.scale:g}" + (f" {self.space}" if self.scale != 1 else "")
+
 
 BARE = Asking("none")
 """No sentence, no guidance."""
@@ -30,4 +33,6 @@ TRIGGER = Asking("negative")
 
 def as_deployed(row: Row) -> Asking:
     """Return how a row's model is meant to be run: the defence sentence and guidance, or neither."""
-    return BARE if row.guidance_scale is None else Asking("positive", row.guidance_scale, row.space)
+    if row.guidance_scale is None:
+        return BARE
+    return Asking("positive") if row.guidance_scale == 1 else Asking("positive", row.guidance_scale, row.space)
