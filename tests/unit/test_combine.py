@@ -135,3 +135,20 @@ def test_a_token_that_only_the_positive_prompt_favours_gains_with_the_scale(
     best = int(ratio.argmax())
     low, high = (combine(pos, neg, scale, space)[0, best] for scale in (1.0, 2.0))
     assert high >= low - 1e-4
+
+
+@pytest.mark.parametrize("space", ["log", "prob"])
+def test_tokens_that_the_positive_branch_finds_implausible_are_dropped(space: Any) -> None:
+    positive = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    negative = torch.tensor([[0.4, 0.5, 0.0999, 0.0001]]).log()
+    guided = combine(positive, negative, 3.0, space, plausibility=0.2)
+    assert guided.isneginf().tolist()[0][3]
+    assert not combine(positive, negative, 3.0, space)[0, 3].isneginf()
+    assert guided.exp().sum() == pytest.approx(1)
+    kept = combine(positive[:, :3], negative[:, :3], 3.0, space)
+    torch.testing.assert_close(guided[:, :3], kept)
+
+
+def test_plausibility_is_a_share() -> None:
+    with pytest.raises(ValueError, match="plausibility"):
+        combine(torch.zeros(1, 2), torch.ones(1, 2), 2.0, "log", plausibility=1.5)

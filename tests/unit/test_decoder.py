@@ -11,6 +11,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from tightlip.guidance.decoder import generate, left_pad
+from tightlip.guidance.generation import guided_generate
 from tightlip.rows import Space
 
 SPACES: tuple[Space, Space] = ("log", "prob")
@@ -255,3 +256,98 @@ def test_samples_follow_the_guided_distribution(model: Any, space: Space) -> Non
 def test_a_temperature_near_0_is_greedy(model: Any) -> None:
     prompts, _ = some_prompts(4, seed=6)
     assert decode(model, prompts, temperature=1e-4) == decode(model, prompts)
+
+
+# --- Prompt by prompt ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_every_prompt_may_have_a_scale_of_its_own(model: Any, space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts, negatives = some_prompts(12, seed=4)
+    scales = [(1.0, 2.0, 3.0)[i % 3] for i in range(12)]
+    eos = ending(model, prompts)
+    together = decode(model, prompts, negatives, scale=scales, space=space, eos=eos, batch_size=5)
+    for scale in set(scales):
+        alone = decode(model, prompts, negatives, scale=scale, space=space, eos=eos)
+        own = [i for i in range(12) if scales[i] == scale]
+        assert [together[i] for i in own] == [alone[i] for i in own]
+
+
+def test_prompts_at_scale_1_have_no_negative_branch(model: Any) -> None:
+    prompts, negatives = some_prompts(4)
+    rows: list[int] = []
+    hook = model.register_forward_pre_hook(
+        lambda _, __, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    try:
+        decode(model, prompts, negatives, scale=[1.0, 1.0, 1.0, 2.0])
+    finally:
+        hook.remove()
+    assert set(rows) == {5}
+
+
+def test_a_prompt_may_have_no_negative_prompt(model: Any) -> None:
+    prompts, negatives = some_prompts(4)
+    mixed = decode(model, prompts, [None, *negatives[1:]], scale=2.0)
+    assert mixed[:1] == decode(model, prompts[:1])
+    assert mixed[1:] == decode(model, prompts[1:], negatives[1:], scale=2.0)
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_banned_tokens_are_never_chosen(model: Any, space: Space, temperature: float) -> None:
+    prompts, negatives = some_prompts(8)
+    usual = decode(model, prompts, negatives, scale=3.0, space=space)
+    banned = {token for ids in usual for token in ids[:3]}
+    answers = decode(
+        model, prompts, negatives, scale=3.0, space=space, banned_ids=banned, temperature=temperature, seed=1
+    )
+    assert all(len(ids) == NEW for ids in answers)
+    assert not banned & {token for ids in answers for token in ids}
+
+
+def test_implausible_tokens_are_dropped(model: Any) -> None:
+    prompts, negatives = some_prompts(8)
+    assert decode(model, prompts, negatives, scale=3.0, plausibility=1.0) == decode(model, prompts)
+    assert decode(model, prompts, negatives, scale=3.0, plausibility=1e-9) == decode(
+        model, prompts, negatives, scale=3.0
+    )
+
+
+# --- With the arguments of transformers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+def test_guided_generate_returns_what_transformers_returns(model: Any, side: str, scale: float) -> None:
+    prompts, negatives = some_prompts(100, seed=9)
+    eos = sorted(ending(model, prompts))
+    tensors = {}
+    for name, rows in (("ids", prompts), ("negative", negatives)):
+        ids, mask = left_pad(rows, PAD, "cpu")
+        if side == "right":
+            ids, mask = (
+                torch.stack([row.roll(-int((m == 0).sum())) for row, m in zip(t, mask, strict=True)])
+                for t in (ids, mask)
+            )
+        tensors[name], tensors[f"{name}_mask"] = ids, mask
+    found = guided_generate(
+        model, tensors["ids"], tensors["ids_mask"], negative_prompt_ids=tensors["negative"],
+        negative_prompt_attention_mask=tensors["negative_mask"], guidance_scale=scale, max_new_tokens=NEW,
+        eos_token_id=eos, pad_token_id=PAD,
+    )  # fmt: skip
+    longest = tensors["ids"].shape[1]
+    assert torch.equal(found[:, :longest], tensors["ids"])
+    for row, prompt, negative in zip(found[:, longest:].tolist(), prompts, negatives, strict=True):
+        ids = torch.tensor([prompt])
+        expected = model.generate(
+            ids, attention_mask=torch.ones_like(ids), negative_prompt_ids=torch.tensor([negative]),
+            guidance_scale=scale, max_new_tokens=NEW, do_sample=False, eos_token_id=eos, pad_token_id=PAD,
+        )[0, len(prompt) :].tolist()  # fmt: skip
+        assert row == expected + [PAD] * (len(row) - len(expected))
+
+
+def test_guided_generate_takes_its_defaults_from_the_model(model: Any) -> None:
+    ids = torch.tensor([[5, 6, 7]])
+    assert guided_generate(model, ids).shape == (1, 3 + 20)
+    assert guided_generate(model, ids[:0]).shape == (0, 3)

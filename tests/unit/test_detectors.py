@@ -1,8 +1,10 @@
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import spacy
 from faker import Faker
 
 from tightlip.pii import patterns
@@ -39,7 +41,24 @@ def found(text: str) -> list[tuple[str, str]]:
 
 
 def test_load_ner_keeps_only_what_ner_needs(ner: Any) -> None:
-    assert ner.pipe_names == ["tok2vec", "ner"]
+    assert ner.pipe_names == ["ner"]  # with an embedding of its own
+
+
+def test_an_embedding_that_ner_listens_to_stays(tmp_path: Path) -> None:
+    pipeline = spacy.blank("en")
+    pipeline.add_pipe("tok2vec")
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "tok2vec"}
+    ner = pipeline.add_pipe("ner", config={"model": {"tok2vec": listener}})
+    ner.add_label("PERSON")
+    pipeline.initialize()
+    pipeline.to_disk(tmp_path / "pipeline")
+    assert load_ner(str(tmp_path / "pipeline")).pipe_names == ["tok2vec", "ner"]
+
+
+def test_texts_that_occur_again_are_found_again(ner: Any) -> None:
+    once, padded, again = entities(ner, ["I met Anna Bell.", "  I met Anna Bell.", "I met Anna Bell."], [])
+    assert once == again == [Span("PERSON", 6, 15, "Anna Bell")]
+    assert padded == [Span("PERSON", 8, 17, "Anna Bell")]
 
 
 def test_missing_pipeline_is_an_error_with_the_remedy_and_no_pypi_package() -> None:

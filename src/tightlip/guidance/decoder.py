@@ -7,6 +7,7 @@ Shapes: B prompts in the batch, R rows of the forward (one or two per prompt: po
 vocabulary.
 """
 
+import itertools
 import math
 import random
 from collections import deque
@@ -38,16 +39,25 @@ class _Settings:
     Only caches that keep all tokens in all layers can: others hold rows of the same length.
     """
 
-    scale: float
     space: Space
+    plausibility: float
+    banned_ids: Tensor
     max_new_tokens: int
     eos_ids: Tensor
     pad_id: int
     batch_size: int
     temperature: float
-    seed: int
     joinable: bool
     prefill_tokens: float
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """A prompt: its rows, positive and perhaps negative, its guidance scale and its generator of random numbers."""
+
+    rows: Sequence[Sequence[int]]
+    scale: float
+    rng: random.Random
 
 
 @dataclass
@@ -69,16 +79,19 @@ class _Batch:
 def generate(
     model: Any,
     prompts: Sequence[Sequence[int]],
-    negatives: Sequence[Sequence[int]] | None = None,
+    negatives: Sequence[Sequence[int] | None] | None = None,
     *,
-    scale: float = 1.0,
+    scale: float | Sequence[float] = 1.0,
     space: Space = "prob",
+    plausibility: float = 0.0,
+    banned_ids: Collection[int] = (),
     max_new_tokens: int,
     eos_ids: Collection[int],
     pad_id: int,
     batch_size: int = 16,
     temperature: float = 0.0,
     seed: int = 0,
+    with_eos: bool = False,
     progress: str | None = None,
 ) -> list[list[int]]:
     """Continue prompts, guided away from negative prompts where these are given.
@@ -87,108 +100,113 @@ def generate(
         model: a causal language model with or without adapter, in eval mode.
         prompts: token ids, one list a prompt.
         negatives: token ids of the same prompts under the negative system prompt; None decodes unguided.
-        scale: guidance scale γ; at 1 the negative branch is not run at all.
-        space: `log` (eq. 2) or `prob` (eq. 6), see `combine`.
+        scale: guidance scale γ, one for all or one per prompt; at 1 no negative branch is run.
+        space, plausibility: see `combine`.
+        banned_ids: tokens that are never chosen.
         max_new_tokens: limit per answer.
         eos_ids: tokens that end an answer.
         pad_id: any token id; padding is masked.
         batch_size: prompts decoded at a time.
         temperature: 0 is greedy; above 0, samples from the (guided) distribution.
         seed: of the sampling; every prompt draws from a generator of its own, whatever the batch.
+        with_eos: keep the EOS token that ended an answer.
         progress: label of a progress bar.
 
     Returns:
-        New token ids of each prompt, in the order given, without EOS.
+        New token ids of each prompt, in the order given.
 
     Raises:
         ValueError: empty prompt, unequal counts, or a negative prompt equal to its positive one: guidance would
             silently do nothing.
     """
-    if not all(prompts) or not all(negatives or []):
-        raise ValueError("a prompt is empty; at least one token is needed")
-    guided = _check_negatives(prompts, negatives) and scale != 1
+    scales = list(scale) if isinstance(scale, Sequence) else [scale] * len(prompts)
+    rows = _rows(prompts, negatives, scales)
     ends = torch.tensor(sorted(eos_ids), dtype=torch.long, device=model.device)
+    banned = torch.tensor(sorted(banned_ids), dtype=torch.long, device=model.device)
     joinable = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
     prefill = PREFILL_TOKENS * (1 if model.device.type == "cpu" else 16) if joinable else math.inf
     settings = _Settings(
-        scale, space, max_new_tokens, ends, pad_id, batch_size, temperature, seed, joinable, prefill
+        space, plausibility, banned, max_new_tokens, ends, pad_id, batch_size, temperature, joinable, prefill
     )  # fmt: skip
-    rows = [[prompt] for prompt in prompts]
-    if guided and negatives is not None:
-        rows = [[prompt, negative] for prompt, negative in zip(prompts, negatives, strict=True)]
+    rngs = [random.Random(f"{seed} {i}") for i in range(len(prompts))]  # noqa: S311
+    work = [_Prompt(*each) for each in zip(rows, scales, rngs, strict=True)]
     with tqdm(total=len(prompts), desc=progress, disable=progress is None, unit="prompt") as bar:
-        answers: list[list[int]] = _decode(model, rows, settings, bar)
-    return answers
+        answers: list[list[int]] = _decode(model, work, settings, bar)
+    return answers if with_eos else [ids[:-1] if ids[-1:] and ids[-1] in eos_ids else ids for ids in answers]
 
 
-def _check_negatives(prompts: Sequence[Sequence[int]], negatives: Sequence[Sequence[int]] | None) -> bool:
-    if negatives is None:
-        return False
-    if len(negatives) != len(prompts):
-        raise ValueError(f"{len(prompts)} prompts but {len(negatives)} negative prompts")
-    for number, (positive, negative) in enumerate(zip(prompts, negatives, strict=True)):
-        if list(positive) == list(negative):
+def _rows(
+    prompts: Sequence[Sequence[int]], negatives: Sequence[Sequence[int] | None] | None, scales: Sequence[float]
+) -> list[list[Sequence[int]]]:
+    """Return the rows of every prompt: the prompt, and where it is guided the negative one."""
+    for name, values in (("negative prompts", negatives), ("guidance scales", scales)):
+        if values is not None and len(values) != len(prompts):
+            raise ValueError(f"{len(prompts)} prompts but {len(values)} {name}")
+    rows: list[list[Sequence[int]]] = []
+    for number, (prompt, negative, scale) in enumerate(
+        zip(prompts, negatives or [None] * len(prompts), scales, strict=True)
+    ):
+        if not prompt or (negative is not None and not negative):
+            raise ValueError("a prompt is empty; at least one token is needed")
+        if negative is not None and list(prompt) == list(negative):
             raise ValueError(f"prompt {number}: the negative prompt equals the positive one; guidance would do nothing")
-    return True
+        rows.append([prompt] if negative is None or scale == 1 else [prompt, negative])
+    return rows
 
 
 @torch.inference_mode()
-def _decode(model: Any, rows: Sequence[Sequence[Sequence[int]]], settings: _Settings, bar: Any) -> list[list[int]]:
-    """Decode all prompts, each with one row per branch."""
-    branches = len(rows[0]) if rows else 1
-    rngs = [random.Random(f"{settings.seed} {i}") for i in range(len(rows))]  # noqa: S311
-    answers: list[list[int]] = [[] for _ in rows]
-    waiting = deque(sorted(range(len(rows)), key=lambda i: (-len(rows[i][0]), i)))
+def _decode(model: Any, prompts: Sequence[_Prompt], settings: _Settings, bar: Any) -> list[list[int]]:
+    """Decode all prompts; answers include EOS."""
+    answers: list[list[int]] = [[] for _ in prompts]
+    waiting = deque(sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].rows[0]), i)))
     running: list[_Batch] = []  # none or one
     while waiting or running:
         free = settings.batch_size - sum(len(batch.chosen) for batch in running)
         if waiting and (not running or (settings.joinable and free >= max(1, settings.batch_size // 4))):
             chosen = [waiting.popleft() for _ in range(min(free, len(waiting)))]
-            running = [_join([*running, *_prefill(model, rows, chosen, settings)])]
+            running = [_join([*running, *_prefill(model, prompts, chosen, settings)])]
         (batch,) = running
-        tokens_B = _next_tokens(batch.logits, branches, settings, [rngs[i] for i in batch.chosen])
+        tokens_B = _next_tokens(batch.logits, [prompts[i] for i in batch.chosen], settings)
         ended = torch.isin(tokens_B, settings.eos_ids).tolist()
         keep = []
         for place, (i, token, end) in enumerate(zip(batch.chosen, tokens_B.tolist(), ended, strict=True)):
-            if not end:
-                answers[i].append(token)
+            answers[i].append(token)
             if not end and len(answers[i]) < settings.max_new_tokens:
                 keep.append(place)
         bar.update(len(batch.chosen) - len(keep))
-        running = [_step(model, batch, tokens_B, keep, branches)] if keep else []
+        running = [_step(model, batch, tokens_B, keep, [len(prompts[i].rows) for i in batch.chosen])] if keep else []
     return answers
 
 
-def _prefill(
-    model: Any, rows: Sequence[Sequence[Sequence[int]]], chosen: Sequence[int], settings: _Settings
-) -> list[_Batch]:
+def _prefill(model: Any, prompts: Sequence[_Prompt], chosen: Sequence[int], settings: _Settings) -> list[_Batch]:
     """Run prompts in groups of like length; `chosen` comes longest first."""
     groups: list[list[int]] = []
     for i in chosen:
-        together = [row for j in [*(groups[-1] if groups else []), i] for row in rows[j]]
+        together = [row for j in [*(groups[-1] if groups else []), i] for row in prompts[j].rows]
         if groups and len(together) * max(map(len, together)) <= settings.prefill_tokens:
             groups[-1].append(i)
         else:
             groups.append([i])
     batches = []
     for group in groups:
-        ids_RL, mask_RL = left_pad([row for i in group for row in rows[i]], settings.pad_id, model.device)
+        ids_RL, mask_RL = left_pad([row for i in group for row in prompts[i].rows], settings.pad_id, model.device)
         cache, position_RL = DynamicCache(config=model.config), (mask_RL.cumsum(-1) - 1).clamp_(min=0)
         batches.append(_Batch(group, cache, mask_RL, _logits(model, ids_RL, mask_RL, position_RL, cache)))
     return batches
 
 
-def _step(model: Any, batch: _Batch, tokens_B: Tensor, keep: Sequence[int], branches: int) -> _Batch:
+def _step(model: Any, batch: _Batch, tokens_B: Tensor, keep: Sequence[int], branches: Sequence[int]) -> _Batch:
     """Feed the chosen tokens of the prompts that go on; both branches of a prompt take the same token."""
     mask_RL, cache = batch.mask, batch.cache
     if len(keep) < len(batch.chosen):
-        keep_R = torch.tensor([place * branches + branch for place in keep for branch in range(branches)])
+        first = [0, *itertools.accumulate(branches)]
+        keep_R = torch.tensor([row for place in keep for row in range(first[place], first[place + 1])])
         keep_R = keep_R.to(mask_RL.device)
         cache.batch_select_indices(keep_R)
-        mask_RL, tokens_B = mask_RL[keep_R], tokens_B[list(keep)]
+        mask_RL, tokens_B, branches = mask_RL[keep_R], tokens_B[list(keep)], [branches[place] for place in keep]
     mask_RL = functional.pad(mask_RL, (0, 1), value=1)
-    ids_R1, position_R1 = tokens_B.repeat_interleave(branches)[:, None], mask_RL.sum(-1, keepdim=True) - 1
-    logits_RV = _logits(model, ids_R1, mask_RL, position_R1, cache)
+    tokens_R = tokens_B.repeat_interleave(torch.tensor(branches, device=tokens_B.device))
+    logits_RV = _logits(model, tokens_R[:, None], mask_RL, mask_RL.sum(-1, keepdim=True) - 1, cache)
     return _Batch([batch.chosen[place] for place in keep], cache, mask_RL, logits_RV)
 
 
@@ -229,16 +247,22 @@ def _join(batches: Sequence[_Batch]) -> _Batch:
     )
 
 
-def _next_tokens(logits_RV: Tensor, branches: int, settings: _Settings, rngs: Sequence[random.Random]) -> Tensor:
+def _next_tokens(logits_RV: Tensor, prompts: Sequence[_Prompt], settings: _Settings) -> Tensor:
     """Pick one token per prompt, shape (B,)."""
-    if branches == 2:
-        scores_BV = combine(logits_RV[0::2], logits_RV[1::2], settings.scale, settings.space)
-    else:
-        scores_BV = logits_RV.float()
+    logits_RV[:, settings.banned_ids] = -torch.inf
+    rows = list(itertools.accumulate((len(prompt.rows) for prompt in prompts), initial=0))[:-1]
+    scores_BV = logits_RV[rows].float()
+    guided: dict[float, list[int]] = {}
+    for place, prompt in enumerate(prompts):
+        if len(prompt.rows) == 2:
+            guided.setdefault(prompt.scale, []).append(place)
+    for scale, places in guided.items():
+        positive, negative = logits_RV[[rows[i] for i in places]], logits_RV[[rows[i] + 1 for i in places]]
+        scores_BV[places] = combine(positive, negative, scale, settings.space, settings.plausibility)
     if settings.temperature == 0:
         return scores_BV.argmax(dim=-1)
     upto_BV = torch.softmax(scores_BV.double() / settings.temperature, dim=-1).cumsum(dim=-1)
-    drawn_B1 = upto_BV.new_tensor([[rng.random()] for rng in rngs])
+    drawn_B1 = upto_BV.new_tensor([[prompt.rng.random()] for prompt in prompts])
     tokens_B1 = torch.searchsorted(upto_BV, drawn_B1 * upto_BV[:, -1:], right=True)
     return tokens_B1.squeeze(-1).clamp_(max=upto_BV.shape[-1] - 1)
 

@@ -1,17 +1,43 @@
 """Task vectors: forgetting via negation (Ilharco et al. 2023; arXiv 2412.06846, section 2.1)."""
 
 import json
+import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal, NamedTuple
 
-from safetensors import safe_open
-from safetensors.torch import save_file
+import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
 
 Activation = Literal["identity", "relu"]
+
+PART = 2**20
+"""Numbers subtracted at a time; 4 MB in float32 stay in the caches."""
+
+DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
+    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+}  # fmt: skip
+"""Types by their names in safetensors files."""
+
+
+class _Stored(NamedTuple):
+    """A tensor in a file: `start` is the place of its first byte."""
+
+    path: Path
+    dtype: torch.dtype
+    shape: list[int]
+    start: int
+
+    def read(self, handle: BinaryIO, first: int, count: int, buffer: Tensor) -> Tensor:
+        """Read `count` numbers, from the `first` on, into a buffer of bytes."""
+        place = buffer[: count * self.dtype.itemsize]
+        handle.seek(self.start + first * self.dtype.itemsize)
+        handle.readinto(place.numpy().data)  # type: ignore[attr-defined]
+        return place.view(self.dtype)
 
 
 def negate(base: Tensor, tuned: Tensor, scale: float, activation: Activation) -> Tensor:
@@ -22,6 +48,8 @@ def negate(base: Tensor, tuned: Tensor, scale: float, activation: Activation) ->
     """
     if base.shape != tuned.shape:
         raise ValueError(f"shape {list(base.shape)} in the base but {list(tuned.shape)} in the tuned model")
+    if activation == "identity" and base.dtype == tuned.dtype in (torch.float32, torch.bfloat16, torch.float16):
+        return torch.lerp(base, tuned, -scale)  # the same in one pass, in float32 inside
     delta = tuned.float() - base.float()
     if activation == "relu":
         delta = delta.relu_()
@@ -29,7 +57,7 @@ def negate(base: Tensor, tuned: Tensor, scale: float, activation: Activation) ->
 
 
 def subtract(base: Path, tuned: Path, out: Path, scale: float, activation: Activation) -> int:
-    """Write Model-sub to `out`, shard by shard as the base is laid out, tensor by tensor.
+    """Write Model-sub to `out`, in files laid out as the base's; memory does not grow with the model.
 
     Returns:
         Number of tensors.
@@ -38,13 +66,27 @@ def subtract(base: Path, tuned: Path, out: Path, scale: float, activation: Activ
         ValueError: a tensor is missing, extra, or of another shape in the tuned model.
     """
     same_architecture(base, tuned, str(tuned))
-    of_base, of_tuned = _locate(base), _locate(tuned)
-    for shard, names in tqdm(_by_shard(of_base), desc="subtract", unit="shard"):
-        tensors = {
-            name: negate(_tensor(base / shard, name), _tensor(tuned / of_tuned[name], name), scale, activation)
-            for name in names
-        }
-        save_file(tensors, out / shard, metadata={"format": "pt"})
+    of_base, of_tuned = _stored(base), _stored(tuned)
+    total = sum(math.prod(stored.shape) for stored in of_base.values())
+    buffers = [torch.empty(PART * torch.float64.itemsize, dtype=torch.uint8) for _ in range(2)]
+    with tqdm(total=total, desc="subtract", unit="", unit_scale=True) as bar:
+        for shard in sorted({stored.path for stored in of_base.values()}):
+            names = [name for name, stored in of_base.items() if stored.path == shard]
+            with shard.open("rb") as left, (out / shard.name).open("wb") as result:
+                result.write(left.read(min(of_base[name].start for name in names)))  # the header is that of the base
+                for name in sorted(names, key=lambda name: of_base[name].start):
+                    stored, other = of_base[name], of_tuned[name]
+                    with other.path.open("rb") as right:
+                        size = math.prod(stored.shape)
+                        for first in range(0, size, PART):
+                            count = min(PART, size - first)
+                            parts = (
+                                stored.read(left, first, count, buffers[0]),
+                                other.read(right, first, count, buffers[1]),
+                            )
+                            part = negate(*parts, scale, activation)
+                            result.write(part.view(torch.uint8).numpy().data)
+                            bar.update(count)
     for path in base.iterdir():
         if path.suffix != ".safetensors" and path.is_file():
             shutil.copy(path, out / path.name)
@@ -61,10 +103,15 @@ def same_architecture(base: Path, tuned: Path, name: str) -> None:
     Raises:
         ValueError: a tensor is missing, extra, or of another shape in the tuned model.
     """
-    of_base, of_tuned = _locate(base), _locate(tuned)
-    _same_names(set(of_base), set(of_tuned), name)
+    of_base, of_tuned = _stored(base), _stored(tuned)
+    for kind, names in (("misses", set(of_base) - set(of_tuned)), ("has the extra", set(of_tuned) - set(of_base))):
+        if names:
+            raise ValueError(
+                f"{name}: the tuned model {kind} tensor {min(names)} ({len(names)} in all); "
+                "base and tuned model must be of one architecture"
+            )
     for tensor in of_base:
-        shapes = _shape(base / of_base[tensor], tensor), _shape(tuned / of_tuned[tensor], tensor)
+        shapes = of_base[tensor].shape, of_tuned[tensor].shape
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"{name}: tensor {tensor}: shape {shapes[0]} in the base but {shapes[1]} in the tuned model; "
@@ -72,43 +119,31 @@ def same_architecture(base: Path, tuned: Path, name: str) -> None:
             )
 
 
-def _shape(path: Path, name: str) -> list[int]:
-    with safe_open(path, framework="pt") as tensors:
-        shape: list[int] = tensors.get_slice(name).get_shape()
-        return shape
-
-
-def _by_shard(where: dict[str, str]) -> list[tuple[str, list[str]]]:
-    shards = sorted(set(where.values()))
-    return [(shard, sorted(name for name in where if where[name] == shard)) for shard in shards]
-
-
-def _locate(model: Path) -> dict[str, str]:
-    """Map each tensor's name to the file that holds it."""
+def _stored(model: Path) -> dict[str, _Stored]:
+    """Find every tensor of a model, in one file or in several with an index."""
     index = model / "model.safetensors.index.json"
     if index.is_file():
-        located: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return located
-    if not (model / "model.safetensors").is_file():
+        weight_map: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted(set(weight_map.values()))
+    elif (model / "model.safetensors").is_file():
+        shards = ["model.safetensors"]
+    else:
         raise ValueError(f"{model}: no model.safetensors here; run `dvc repro` or correct the path in params.yaml")
-    return dict.fromkeys(_names(model / "model.safetensors"), "model.safetensors")
+    return {name: stored for shard in shards for name, stored in _tensors(model / shard).items()}
 
 
-def _names(path: Path) -> Iterator[str]:
-    with safe_open(path, framework="pt") as tensors:
-        yield from tensors.keys()
-
-
-def _tensor(path: Path, name: str) -> Tensor:
-    with safe_open(path, framework="pt") as tensors:
-        tensor: Tensor = tensors.get_tensor(name)
-        return tensor
-
-
-def _same_names(base: set[str], tuned: set[str], name: str) -> None:
-    for kind, names in (("misses", base - tuned), ("has the extra", tuned - base)):
-        if names:
-            raise ValueError(
-                f"{name}: the tuned model {kind} tensor {min(names)} ({len(names)} in all); "
-                "base and tuned model must be of one architecture"
-            )
+def _tensors(path: Path) -> dict[str, _Stored]:
+    """Read the header of a safetensors file: its length in 8 bytes, and JSON."""
+    try:
+        with safe_open(path, framework="pt"):
+            pass  # the library checks the header
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path}: not a readable safetensors file ({error}); fetch the model again") from None
+    with path.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        header = json.loads(handle.read(length))
+    return {
+        name: _Stored(path, DTYPES[tensor["dtype"]], tensor["shape"], 8 + length + tensor["data_offsets"][0])
+        for name, tensor in header.items()
+        if name != "__metadata__"
+    }

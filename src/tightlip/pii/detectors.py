@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spacy.language import Language
 
-# `ner` needs none of these (its embedding, `tok2vec` or `transformer`, stays); without them it is 1.4 times faster.
 _UNUSED = ("tagger", "morphologizer", "parser", "senter", "lemmatizer", "attribute_ruler", "textcat")
-_BATCH = 64
+_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,10 @@ def load_ner(model: str) -> "Language":
         raise ValueError(
             f"filter.spacy_model: {model!r} has no `ner` component; choose a pipeline with one, such as en_core_web_trf"
         )
+    nodes = pipeline.get_pipe("ner").model.walk()
+    if not any(hasattr(node, "upstream_name") for node in nodes):  # `ner` has an embedding of its own, as in `sm`
+        for name in [name for name in pipeline.pipe_names if name != "ner"]:
+            pipeline.remove_pipe(name)
     return pipeline
 
 
@@ -72,15 +75,20 @@ def entities(pipeline: "Language", texts: Sequence[str], ignored_labels: Collect
     Returns:
         Per text its entities in order; spans refer to the text as given.
     """
-    documents = pipeline.pipe((text.strip() for text in texts), batch_size=_BATCH)
+    distinct = list(dict.fromkeys(text.strip() for text in texts))
+    documents = pipeline.pipe(distinct, batch_size=_BATCH)
+    spans = {
+        text: [(entity.label_, entity.start_char, entity.end_char) for entity in document.ents]
+        for text, document in zip(distinct, documents, strict=True)
+    }
     found = []
-    for text, document in zip(texts, documents, strict=True):
+    for text in texts:
         offset = len(text) - len(text.lstrip())
         found.append(
             [
-                Span(entity.label_, offset + entity.start_char, offset + entity.end_char, entity.text)
-                for entity in document.ents
-                if entity.label_ not in ignored_labels
+                Span(label, offset + start, offset + end, text[offset + start : offset + end])
+                for label, start, end in spans[text.strip()]
+                if label not in ignored_labels
             ]
         )
     return found

@@ -1,0 +1,109 @@
+"""Task vectors: three models in memory and `load_state_dict` against reading and writing part by part."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from measure import Seconds, alternate, peak_memory_mb, ratio
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from tightlip.models.task_vector import subtract
+
+SIZE_GB, SHARD_GB = 4, 1
+SCALE = 0.5
+
+
+def make(path: Path, seed: int) -> None:
+    """Write a Llama of `SIZE_GB` in bf16 with random weights, in shards, one tensor in memory at a time."""
+    config = LlamaConfig(
+        vocab_size=32_000, hidden_size=2048, intermediate_size=8192, num_hidden_layers=32, num_attention_heads=16,
+        num_key_value_heads=4, tie_word_embeddings=True, dtype="bfloat16",
+    )  # fmt: skip
+    path.mkdir()
+    config.architectures = ["LlamaForCausalLM"]
+    config.save_pretrained(path)
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in AutoModelForCausalLM.from_config(config).named_parameters()}
+    torch.manual_seed(seed)
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    for name, shape in shapes.items():
+        if sum(tensor.nbytes for tensor in shards[-1].values()) > SHARD_GB * 1e9:
+            _save(path, len(shards), shards[-1])
+            shards.append({})
+        shards[-1][name] = torch.randn(shape, dtype=torch.bfloat16) * 0.02
+    _save(path, len(shards), shards[-1])
+    files = sorted(path.glob("*.safetensors"))
+    where = {}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            where |= dict.fromkeys(tensors.keys(), file.name)
+    (path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
+
+
+def _save(path: Path, number: int, tensors: dict[str, torch.Tensor]) -> None:
+    save_file(tensors, path / f"model-{number:05}.safetensors", metadata={"format": "pt"})
+    tensors.clear()
+
+
+def ours(base: str, tuned: str, out: str) -> None:
+    """Subtract part by part."""
+    _fresh(out)
+    subtract(Path(base), Path(tuned), Path(out), SCALE, "identity")
+
+
+def stock(base: str, tuned: str, out: str) -> None:
+    """Subtract as one writes it down."""
+    _fresh(out)
+    left = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    right = AutoModelForCausalLM.from_pretrained(tuned, dtype=torch.bfloat16)
+    result = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
+    of_left, of_right = left.state_dict(), right.state_dict()
+    result.load_state_dict({
+        name: (of_left[name].float() - SCALE * (of_right[name].float() - of_left[name].float())).to(torch.bfloat16)
+        for name in of_left
+    })  # fmt: skip
+    result.save_pretrained(out)
+
+
+def copy(base: str, tuned: str, out: str) -> None:
+    """Read both models and write one: the least that there is to do."""
+    _fresh(out)
+    for file in sorted(Path(tuned).glob("*.safetensors")):
+        with file.open("rb") as handle:
+            while handle.read(2**23):
+                pass
+    for file in sorted(Path(base).glob("*.safetensors")):
+        with file.open("rb") as source, (Path(out) / file.name).open("wb") as result:
+            shutil.copyfileobj(source, result, 2**23)
+
+
+def _fresh(out: str) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    Path(out).mkdir()
+
+
+def measure() -> Iterator[tuple[str, float, Seconds]]:
+    """Yield figure, value and the measurements of each side."""
+    with tempfile.TemporaryDirectory() as work:
+        places = [f"{work}/{name}" for name in ("base", "tuned", "out")]
+        for seed, place in enumerate(places[:2]):
+            make(Path(place), seed)
+        sides = {"copy": lambda: copy(*places), "tightlip": lambda: ours(*places), "stock": lambda: stock(*places)}
+        seconds = alternate(sides)
+        yield "subtract_time_over_copy", ratio(seconds, "tightlip", "copy"), seconds
+        yield "subtract_speedup", ratio(seconds, "stock", "tightlip"), seconds
+        peaks = {
+            side: [peak_memory_mb(f"task_vectors:{name}", *places)]
+            for side, name in (("tightlip", "ours"), ("stock", "stock"))
+        }
+        yield "subtract_peak_memory_mb", round(peaks["tightlip"][0]), peaks
+
+
+if __name__ == "__main__":
+    for figure in measure():
+        print(*figure, flush=True)
