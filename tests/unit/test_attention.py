@@ -28,19 +28,43 @@ def mask(length: int, keys: int) -> Tensor:
     return allowed
 
 
-@pytest.mark.parametrize(("length", "keys"), [(9, 9), (1, 9)])
+@pytest.mark.parametrize(("length", "keys"), [(9, 9), (1, 9), (8, 9)])
 @pytest.mark.parametrize("scaling", [None, 0.3])
-def test_values_and_gradients_are_those_of_the_library(length: int, keys: int, scaling: float | None) -> None:
+@pytest.mark.parametrize("block", [2, 256])
+def test_values_and_gradients_are_those_of_the_library(
+    length: int, keys: int, scaling: float | None, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "BLOCK", block)
     found = []
     for function in (grouped_attention, sdpa_attention_forward):
         inputs = states(length, keys)
         out, weights = function(MODULE, *inputs, mask(length, keys), scaling=scaling)
-        seen = out[:, 3:] if length > 3 else out  # a row of padding may be anything
+        seen = out[:, 3:] if length > 1 else out  # a row of padding may be anything
         gradients = torch.autograd.grad(seen.square().sum(), inputs)
         assert out.shape == (2, length, 6, 8)
         assert weights is None
         found.append((seen, *gradients))
     torch.testing.assert_close(*found)
+
+
+def test_under_autocast_it_computes_in_its_type() -> None:
+    query, key, value = inputs = states(9, 9)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out, _ = grouped_attention(MODULE, query, key, value.detach(), mask(9, 9))
+    expected, _ = sdpa_attention_forward(MODULE, *inputs, mask(9, 9))
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out[:, 3:].float(), expected[:, 3:], atol=0.03, rtol=0.03)
+    out.sum().backward()
+    assert query.grad is not None
+    assert query.grad.dtype == torch.float32
+
+
+def test_queries_that_see_later_keys_are_not_cut_into_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "BLOCK", 2)
+    module: Any = SimpleNamespace(num_key_value_groups=3, is_causal=False, training=False)
+    allowed = torch.ones(2, 1, 9, 9, dtype=torch.bool)
+    found, expected = (f(module, *states(9, 9), allowed)[0] for f in (grouped_attention, sdpa_attention_forward))
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_row_that_sees_nothing_is_no_nan() -> None:

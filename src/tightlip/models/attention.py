@@ -63,7 +63,10 @@ def grouped_attention(
     key, value = key.reshape(-1, keys, size), value.reshape(-1, keys, value.shape[-1])
     # Queries of a block see no keys after it; what a short sequence saves by that, more and smaller products cost.
     block = BLOCK if getattr(module, "is_causal", False) else length
-    attended: Tensor = _Attention.apply(query, key, value, ~attention_mask, block)
+    device = query.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
+    with torch.autocast(device, enabled=False):
+        attended: Tensor = _Attention.apply(query.to(dtype), key.to(dtype), value.to(dtype), ~attention_mask, block)
     return attended, None
 
 
