@@ -113,12 +113,18 @@ def read_json(path: str | Path) -> Any:
 
 
 def digest(*parts: str | Path) -> str:
-    """SHA-256 over strings as they are and over the names and contents of files and directories."""
+    """SHA-256 over strings as they are and over the names and contents of files and directories.
+
+    Raises:
+        ValueError: a path is missing.
+    """
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
             total.update(b"s" + part.encode() + b"\0")
             continue
+        if not part.exists():
+            raise ValueError(f"{part}: no such file or directory; run `dvc repro` to make it")
         for path in [part] if part.is_file() else sorted(p for p in part.rglob("*") if p.is_file()):
             if "__pycache__" in path.parts:
                 continue

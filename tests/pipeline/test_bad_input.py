@@ -377,7 +377,7 @@ def test_training_without_pairs(tiny_model_dir: Path, earlier: Callable[..., Non
     ("arguments", "parts"),
     [
         (["best"], ["'best' is no row; write ch, ch_g100 or ch-lora-cfg_e2_g300_prob"]),
-        (["ch-lora_e1_g100"], ["adapters/ch-lora/epoch_1: no adapter here", "run `dvc repro`"]),
+        (["ch-lora_e1_g100"], ["adapters/ch-lora/epoch_1: no such file or directory", "run `dvc repro`"]),
         (["ch", "--extended"], ["no test prompt beyond the first 4", "raise samples.test"]),
         (["ch"], ["my-questions/test.jsonl: no such file"]),
     ],
@@ -386,7 +386,8 @@ def test_a_row_that_cannot_be_tested(
     arguments: list[str], parts: list[str], tiny_model_dir: Path, earlier: Callable[..., None]
 ) -> None:
     earlier("data/rows/ch/leaks.jsonl", "metrics/rows/ch.json", "data/extended/ch.jsonl", "metrics/extended/ch.json")
-    edit_params(lambda params: params["eval"].update(utility="my-questions"))
+    questions = "bundled" if "lora" in arguments[0] else "my-questions"
+    edit_params(lambda params: params["eval"].update(utility=questions))
     put_samples()
     for path in tiny_model_dir.iterdir():
         put(f"models/ch/{path.name}", path.read_bytes())

@@ -179,6 +179,11 @@ def test_digest_sees_files_below_and_overlooks_compiled_code(tmp_path: Path) -> 
     assert digest(one) != before
 
 
+def test_digest_of_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="missing: no such file or directory"):
+        digest("name", tmp_path / "missing")
+
+
 def test_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("x")
