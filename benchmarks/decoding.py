@@ -1,6 +1,6 @@
 """Guided decoding: transformers' `generate` one prompt at a time against one batched decoder; greedy, the same tokens.
 
-Prompts are those of the test split where a run has left them, under the positive and the negative sentence.
+Prompts are random tokens, as many as those of the laptop profile.
 """
 
 import functools
@@ -8,16 +8,14 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from measure import Seconds, alternate, random_ids, ratio
+from measure import BASE, Seconds, alternate, random_ids, ratio
 
 from tightlip.guidance.decoder import generate
 from tightlip.models.loading import load_model
 
-BASE = Path(__file__).parents[1] / "models/base"
 NEW_TOKENS, SCALE, PROMPT_TOKENS = 32, 2.0, 128
 MANY = 50
 
@@ -28,27 +26,24 @@ def model() -> Any:
     return load_model(BASE)
 
 
-@functools.cache
 def prompts(count: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Random prompts of 96 to 160 tokens, as long as those of the laptop profile, and their negatives."""
+    """Prompts of 96 to 160 tokens, and their negatives."""
     rng = random.Random(0)
     pairs = [[random_ids(rng.randint(96, 160), rng) for _ in range(2)] for _ in range(count)]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def stock(positive: Sequence[list[int]], negative: Sequence[list[int]] | None) -> None:
+def stock(positive: Sequence[list[int]], negative: Sequence[list[int]]) -> None:
     """Transformers, one by one, with the attention that it comes with."""
+    attention = model().config._attn_implementation
     model().set_attn_implementation("sdpa")
-    for number, prompt in enumerate(positive):
+    for prompt, other in zip(positive, negative, strict=True):
         ids = torch.tensor([prompt])
-        guidance: dict[str, Any] = {}
-        if negative is not None:
-            guidance = {"negative_prompt_ids": torch.tensor([negative[number]]), "guidance_scale": SCALE}
         model().generate(
-            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW_TOKENS, pad_token_id=0,
-            eos_token_id=None, **guidance,
+            ids, attention_mask=torch.ones_like(ids), negative_prompt_ids=torch.tensor([other]), guidance_scale=SCALE,
+            do_sample=False, max_new_tokens=NEW_TOKENS, pad_token_id=0, eos_token_id=None,
         )  # fmt: skip
-    model().set_attn_implementation("tightlip_grouped")
+    model().set_attn_implementation(attention)
 
 
 def ours(positive: Sequence[list[int]], negative: Sequence[list[int]] | None, batch_size: int) -> None:
@@ -105,8 +100,3 @@ def _bandwidth() -> tuple[float, Seconds]:
         seconds["limit"].append((weights + (PROMPT_TOKENS + 32) * per_token) / bandwidth)
         seconds["tightlip"].append((step_seconds(65) - step_seconds(1)) / 64)
     return round(statistics.median(map(float.__truediv__, seconds["limit"], seconds["tightlip"])), 2), seconds
-
-
-if __name__ == "__main__":
-    for figure in measure():
-        print(*figure, flush=True)

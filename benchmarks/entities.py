@@ -34,8 +34,3 @@ def measure() -> Iterator[tuple[str, float, Seconds]]:
     yield "filter_same_entities_pct", round(100 * same / len(texts), 2), {}
     seconds = alternate({"stock": stock, "tightlip": lambda: entities(lean, texts, [])}, warm=False)
     yield "filter_speedup", ratio(seconds, "stock", "tightlip"), seconds
-
-
-if __name__ == "__main__":
-    for figure in measure():
-        print(*figure, flush=True)

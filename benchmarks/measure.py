@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+BASE = Path(__file__).parents[1] / "models/base"
 REPETITIONS = 3
 
 Seconds = dict[str, list[float]]
 
 
-def alternate(sides: Mapping[str, Callable[[], Any]], repetitions: int = REPETITIONS, *, warm: bool = True) -> Seconds:
+def alternate(sides: Mapping[str, Callable[[], Any]], *, warm: bool = True) -> Seconds:
     """Seconds of every side in every repetition, after a first round that goes uncounted.
 
     The sides take turns, so that a change of the machine's speed hits all of them.
@@ -24,7 +25,7 @@ def alternate(sides: Mapping[str, Callable[[], Any]], repetitions: int = REPETIT
         for side in sides.values():
             side()
     seconds: Seconds = {name: [] for name in sides}
-    for _ in range(repetitions):
+    for _ in range(REPETITIONS):
         for name, side in sides.items():
             start = time.perf_counter()
             side()

@@ -4,11 +4,10 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from measure import Seconds, alternate, peak_memory_mb, random_ids, ratio
+from measure import BASE, Seconds, alternate, peak_memory_mb, random_ids, ratio
 from peft import LoraConfig
 from stock import StockTrainer
 
@@ -16,8 +15,6 @@ from tightlip.models.loading import load_model, load_tokenizer
 from tightlip.models.lora import attach_lora
 from tightlip.preference.encoding import EncodedPair
 from tightlip.preference.trainer import ORPOConfig, PackedORPOTrainer, pair_dataset
-
-BASE = Path(__file__).parents[1] / "models/base"
 
 
 @dataclass(frozen=True)
@@ -92,8 +89,3 @@ def measure() -> Iterator[tuple[str, float, Seconds]]:
         yield name, ratio(seconds, "stock", "tightlip"), seconds
     peaks = {kind: [peak_memory_mb("orpo:once", kind, "orpo_speedup_1024_96")] for kind in ("stock", "tightlip")}
     yield "orpo_peak_memory_ratio_1024_96", round(peaks["tightlip"][0] / peaks["stock"][0], 2), peaks
-
-
-if __name__ == "__main__":
-    for figure in measure():
-        print(*figure, flush=True)

@@ -15,6 +15,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parent))
 
 import click
+from measure import BASE
 
 from tightlip.files import write_json
 
@@ -37,7 +38,7 @@ def main(engines: tuple[str, ...]) -> None:
 
     Figures of engines that are not measured stay as they were.
     """
-    if not (ROOT / "models/base").is_dir():
+    if not BASE.is_dir():
         raise click.ClickException("models/base is missing; run `dvc repro fetch_base`")
     rows = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
     for engine in engines or ENGINES:
@@ -47,7 +48,7 @@ def main(engines: tuple[str, ...]) -> None:
                 rows[f"{name}.{side}"] = round(statistics.median(measured), 4)
             click.echo(f"{name:40} {value:8g}   aimed at {TARGETS.get(name, '–')}")
             write_json(FIGURES, rows)
-    TABLE.write_text(table(rows), encoding="utf-8")
+            TABLE.write_text(table(rows), encoding="utf-8")
 
 
 def table(rows: dict[str, float]) -> str:

@@ -1,6 +1,5 @@
 """Task vectors: three models in memory and `load_state_dict` against reading and writing part by part."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,46 +7,21 @@ from pathlib import Path
 
 import torch
 from measure import Seconds, alternate, peak_memory_mb, ratio
-from safetensors import safe_open
-from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from tightlip.models.task_vector import subtract
 
-SIZE_GB, SHARD_GB = 4, 1
 SCALE = 0.5
 
 
 def make(path: Path, seed: int) -> None:
-    """Write a Llama of `SIZE_GB` in bf16 with random weights, in shards, one tensor in memory at a time."""
+    """Write a Llama of 4 GB in bf16 with random weights, in files of at most 1 GB."""
     config = LlamaConfig(
         vocab_size=32_000, hidden_size=2048, intermediate_size=8192, num_hidden_layers=32, num_attention_heads=16,
         num_key_value_heads=4, tie_word_embeddings=True, dtype="bfloat16",
     )  # fmt: skip
-    path.mkdir()
-    config.architectures = ["LlamaForCausalLM"]
-    config.save_pretrained(path)
-    with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in AutoModelForCausalLM.from_config(config).named_parameters()}
     torch.manual_seed(seed)
-    shards: list[dict[str, torch.Tensor]] = [{}]
-    for name, shape in shapes.items():
-        if sum(tensor.nbytes for tensor in shards[-1].values()) > SHARD_GB * 1e9:
-            _save(path, len(shards), shards[-1])
-            shards.append({})
-        shards[-1][name] = torch.randn(shape, dtype=torch.bfloat16) * 0.02
-    _save(path, len(shards), shards[-1])
-    files = sorted(path.glob("*.safetensors"))
-    where = {}
-    for file in files:
-        with safe_open(file, framework="pt") as tensors:
-            where |= dict.fromkeys(tensors.keys(), file.name)
-    (path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
-
-
-def _save(path: Path, number: int, tensors: dict[str, torch.Tensor]) -> None:
-    save_file(tensors, path / f"model-{number:05}.safetensors", metadata={"format": "pt"})
-    tensors.clear()
+    AutoModelForCausalLM.from_config(config).save_pretrained(path, max_shard_size="1GB")
 
 
 def ours(base: str, tuned: str, out: str) -> None:
@@ -102,8 +76,3 @@ def measure() -> Iterator[tuple[str, float, Seconds]]:
             for side, name in (("tightlip", "ours"), ("stock", "stock"))
         }
         yield "subtract_peak_memory_mb", round(peaks["tightlip"][0]), peaks
-
-
-if __name__ == "__main__":
-    for figure in measure():
-        print(*figure, flush=True)
