@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from tightlip.guidance.decoder import generate, left_pad
+from tightlip.guidance.batch import left_pad
+from tightlip.guidance.decoder import generate
 from tightlip.guidance.generation import guided_generate
 from tightlip.rows import Space
 
@@ -36,8 +37,16 @@ def reference(model: Any, prompt: list[int], eos: set[int], **guidance: Any) -> 
     return out[:-1] if out and out[-1] in eos else out
 
 
+@pytest.fixture(params=["written out", "through transformers"])
+def model(request: pytest.FixtureRequest, sharp_model: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The model with both ways of running it."""
+    if request.param == "through transformers":
+        monkeypatch.setattr("tightlip.guidance.decoder.supports", lambda _: False)
+    return sharp_model
+
+
 @pytest.fixture(scope="module")
-def model(tiny_model: Any) -> Any:
+def sharp_model(tiny_model: Any) -> Any:
     """The tiny model with sharper, less repetitive logits, so that greedy answers differ and have no ties."""
     sharp = copy.deepcopy(tiny_model)
     sharp.generation_config.eos_token_id = None
@@ -139,7 +148,7 @@ def test_waiting_prompts_take_the_places_of_finished_ones(model: Any) -> None:
 def test_long_prompts_are_run_in_groups_of_limited_size(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts, negatives = some_prompts(10, seed=8)
     expected = decode(model, prompts, negatives, scale=2.0, batch_size=10)
-    monkeypatch.setattr("tightlip.guidance.decoder.PREFILL_TOKENS", 30)
+    monkeypatch.setattr("tightlip.guidance.batch.PREFILL_TOKENS", 30)
     sizes: list[int] = []
     handle = model.register_forward_pre_hook(
         lambda _, __, kwargs: sizes.append(kwargs["input_ids"].numel()), with_kwargs=True

@@ -1,10 +1,10 @@
 """One row of the tables: the leak test, usefulness bare and as deployed, and the trigger."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -17,6 +17,8 @@ from tightlip.records import LeakOutcome, Question, Sample, UtilityOutcome
 from tightlip.rows import Row, parse_row
 
 PACKAGE = Path(__file__).parents[1]
+Outcome = TypeVar("Outcome", bound=BaseModel)
+
 CODE = ("evaluation", "guidance", "models", "pii", "prompts.py")
 """What decides the outcome of a test, given the weights."""
 
@@ -48,33 +50,55 @@ class Examiner:
     params: Params
 
     def leaks(self, samples: Sequence[Sample], askings: Sequence[Asking]) -> dict[Asking, list[LeakOutcome]]:
-        """Put the samples' prompts to the model in every way of asking, each by itself, and judge its answers."""
-        for asking in askings:
-            path = self._kept(f"leaks {asking}", samples)
-            if not path.is_file():
-                write_jsonl(path, self._answer(samples, asking))
-        return {asking: read_jsonl(self._kept(f"leaks {asking}", samples), LeakOutcome) for asking in askings}
+        """Put the samples' prompts to the model and judge its answers, every way of asking by itself.
+
+        What a prompt leaves in the model's cache is the same under every γ and is shared.
+        """
+        prompt_cache: dict[tuple[int, ...], Any] = {}
+
+        def judged(missing: Sequence[Asking]) -> Iterator[list[LeakOutcome]]:
+            return (self._answer(samples, asking, prompt_cache) for asking in missing)
+
+        return self._once("leaks", samples, askings, LeakOutcome, judged)
 
     def utility(self, questions: Sequence[Question], askings: Sequence[Asking]) -> dict[Asking, list[UtilityOutcome]]:
         """Put the questions to the model; all ways of asking share its forwards."""
-        missing = [asking for asking in askings if not self._kept(f"utility {asking}", questions).is_file()]
-        if missing:
+
+        def answered(missing: Sequence[Asking]) -> list[list[UtilityOutcome]]:
             from tightlip.evaluation.utility import answer_questions
 
             model, tokenizer, _ = self._subject
-            answered = answer_questions(model, tokenizer, questions, missing, progress="answer questions")
-            for asking, outcomes in zip(missing, answered, strict=True):
-                write_jsonl(self._kept(f"utility {asking}", questions), outcomes)
-        return {asking: read_jsonl(self._kept(f"utility {asking}", questions), UtilityOutcome) for asking in askings}
+            return answer_questions(model, tokenizer, questions, missing, progress="answer questions")
 
-    def _answer(self, samples: Sequence[Sample], asking: Asking) -> list[LeakOutcome]:
+        return self._once("utility", questions, askings, UtilityOutcome, answered)
+
+    def _once(
+        self,
+        test: str,
+        items: Sequence[BaseModel],
+        askings: Sequence[Asking],
+        record: type[Outcome],
+        run: Callable[[Sequence[Asking]], Iterable[Sequence[Outcome]]],
+    ) -> dict[Asking, list[Outcome]]:
+        """Run a test in the ways of asking that are not in `scratch` yet, and read its outcomes in all of them."""
+        settings = self.params.model_dump_json(include={"filter": True, "pairs": {"max_prompt_tokens"}, "eval": {
+            "max_new_tokens", "batch_size"}})  # fmt: skip
+        common = digest(test, self._identity, settings, *(item.model_dump_json() for item in items))
+        paths = {asking: self.scratch / f"{digest(common, str(asking))}.jsonl" for asking in askings}
+        missing = [asking for asking, path in paths.items() if not path.is_file()]
+        if missing:
+            for asking, outcomes in zip(missing, run(missing), strict=True):
+                write_jsonl(paths[asking], outcomes)
+        return {asking: read_jsonl(path, record) for asking, path in paths.items()}
+
+    def _answer(self, samples: Sequence[Sample], asking: Asking, prompt_cache: dict[Any, Any]) -> list[LeakOutcome]:
         from tightlip.guidance.answering import answer
 
         settings, (model, tokenizer, ner) = self.params.eval, self._subject
         replies = answer(
             model, tokenizer, [(sample.messages, sample.prefix) for sample in samples], asking,
             max_prompt_tokens=self.params.pairs.max_prompt_tokens, max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size, progress=f"answer prompts, {asking}",
+            batch_size=settings.batch_size, prompt_cache=prompt_cache, progress=f"answer prompts, {asking}",
         )  # fmt: skip
         return judge(replies, samples, ner, self.params.filter.ignored_labels, self.params.filter.min_words)
 
@@ -85,11 +109,6 @@ class Examiner:
     @functools.cached_property
     def _identity(self) -> str:
         return digest(*self.identity)
-
-    def _kept(self, name: str, items: Sequence[BaseModel]) -> Path:
-        settings = self.params.model_dump_json(include={"filter": True, "pairs": {"max_prompt_tokens"}, "eval": {
-            "max_new_tokens", "batch_size"}})  # fmt: skip
-        return self.scratch / f"{digest(name, self._identity, settings, *(i.model_dump_json() for i in items))}.jsonl"
 
 
 def examiner(row: Row, params: Params, scratch: Path) -> Examiner:

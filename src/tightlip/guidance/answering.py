@@ -33,6 +33,7 @@ def answer(
     batch_size: int = 16,
     temperature: float = 0.0,
     seed: int = 0,
+    prompt_cache: dict[tuple[int, ...], Any] | None = None,
     progress: str | None = None,
 ) -> list[Reply]:
     """Continue every conversation, told and guided as asked, in the order given.
@@ -43,7 +44,7 @@ def answer(
         contexts: conversations; longer than `max_prompt_tokens`, they lose whole oldest exchanges in both branches.
         asking: the sentence, γ and space.
         max_prompt_tokens, max_new_tokens: limits of prompt and answer.
-        batch_size, temperature, seed, progress: see `decoder.generate`.
+        batch_size, temperature, seed, prompt_cache, progress: see `decoder.generate`.
 
     Raises:
         ValueError: a last message alone is over the limit.
@@ -56,7 +57,8 @@ def answer(
     outputs = generate(
         model, encode(asking.condition), encode("negative") if asking.scale != 1 else None, scale=asking.scale,
         space=asking.space, max_new_tokens=max_new_tokens, eos_ids=eos_ids(model, tokenizer),
-        pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=temperature, seed=seed, progress=progress,
+        pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=temperature, seed=seed,
+        prompt_cache=prompt_cache, progress=progress,
     )  # fmt: skip
     return [
         Reply(tokenizer.decode(ids, skip_special_tokens=True), "stop" if len(ids) < max_new_tokens else "length")

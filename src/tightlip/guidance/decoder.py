@@ -1,79 +1,76 @@
 """The decoder: batched greedy decoding and sampling, with both guidance branches in one forward.
 
-Prompts are run in small groups of like length, then decoded together; finished prompts leave the batch and waiting
-ones take their places.
+Finished prompts leave the batch and waiting ones take their places. What runs the model stands in `batch` (any model)
+and `llama` (Llamas on a CPU).
 
-Shapes: B prompts in the batch, R rows of the forward (one or two per prompt: positive, negative), L padded length, V
-vocabulary.
+Shapes: B prompts in the batch, N rows of the forward (one or two per prompt: positive, negative), V vocabulary.
 """
 
-import itertools
-import math
 import random
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from tqdm import tqdm
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from tightlip.guidance.batch import ModelRows
 from tightlip.guidance.combine import combine
+from tightlip.guidance.llama import LlamaRows, State, supports
 from tightlip.rows import Space
 
-PREFILL_TOKENS = 1024
-"""Tokens of prompts run at a time on a CPU, where more no longer fits its caches; times 16 elsewhere."""
 
-LAST = torch.tensor([-1])
-"""The last position, as an index: as a number it takes a view, for which torch copies the head once per row."""
+class Rows(Protocol):
+    """Rows being decoded: their caches.
+
+    Attributes:
+        joinable: whether rows can be added while others are decoded.
+    """
+
+    joinable: bool
+
+    def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Read prompts, the longest first, as new last rows; return the logits that follow, shape (added rows, V)."""
+
+    def select(self, order: Sequence[int]) -> None:
+        """Keep rows; `order` gives the present number of each."""
+
+    def step(self, tokens_N: Tensor) -> Tensor:
+        """Feed one token per row and return the logits that follow, shape (N, V)."""
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """Beside the arguments of `generate`: whether caches can be joined, and how many tokens to prefill at a time.
-
-    Only caches that keep all tokens in all layers can: others hold rows of the same length.
-    """
+    """Beside the arguments of `generate`."""
 
     space: Space
     plausibility: float
     banned_ids: Tensor
     max_new_tokens: int
     eos_ids: Tensor
-    pad_id: int
     batch_size: int
     temperature: float
-    joinable: bool
-    prefill_tokens: float
-
-
-@dataclass(frozen=True)
-class _Prompt:
-    """A prompt: its rows, positive and perhaps negative, its guidance scale and its generator of random numbers."""
-
-    rows: Sequence[Sequence[int]]
-    scale: float
-    rng: random.Random
 
 
 @dataclass
-class _Batch:
-    """What is being decoded: its cache, the mask of the cache's columns and the scores of the next tokens.
+class _Prompt:
+    """A prompt in the batch.
 
     Attributes:
-        chosen: numbers of the prompts, B.
-        mask: shape (R, L); a row's tokens stand at its right end.
-        logits: shape (R, V).
+        branches: token ids, positive and perhaps negative.
+        scale: γ.
+        rng: random numbers of its own.
+        rows: numbers of its branches' rows while it is decoded.
+        answer: token ids so far.
     """
 
-    chosen: list[int]
-    cache: DynamicCache
-    mask: Tensor
-    logits: Tensor
+    branches: Sequence[Sequence[int]]
+    scale: float
+    rng: random.Random
+    rows: list[int]
+    answer: list[int]
 
 
 def generate(
@@ -92,6 +89,7 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
     with_eos: bool = False,
+    prompt_cache: dict[tuple[int, ...], State] | None = None,
     progress: str | None = None,
 ) -> list[list[int]]:
     """Continue prompts, guided away from negative prompts where these are given.
@@ -110,6 +108,9 @@ def generate(
         temperature: 0 is greedy; above 0, samples from the (guided) distribution.
         seed: of the sampling; every prompt draws from a generator of its own, whatever the batch.
         with_eos: keep the EOS token that ended an answer.
+        prompt_cache: kept by the caller, an empty dict at first: prompts in it need not be read again by a further
+            call with the same model, at another γ say. Llamas on a CPU fill it, with 23 kB per token at 135M
+            parameters.
         progress: label of a progress bar.
 
     Returns:
@@ -120,29 +121,32 @@ def generate(
             silently do nothing.
     """
     scales = list(scale) if isinstance(scale, Sequence) else [scale] * len(prompts)
-    rows = _rows(prompts, negatives, scales)
+    branches = _branches(prompts, negatives, scales)
     ends = torch.tensor(sorted(eos_ids), dtype=torch.long, device=model.device)
     banned = torch.tensor(sorted(banned_ids), dtype=torch.long, device=model.device)
-    joinable = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-    prefill = PREFILL_TOKENS * (1 if model.device.type == "cpu" else 16) if joinable else math.inf
-    settings = _Settings(
-        space, plausibility, banned, max_new_tokens, ends, pad_id, batch_size, temperature, joinable, prefill
-    )  # fmt: skip
-    rngs = [random.Random(f"{seed} {i}") for i in range(len(prompts))]  # noqa: S311
-    work = [_Prompt(*each) for each in zip(rows, scales, rngs, strict=True)]
+    settings = _Settings(space, plausibility, banned, max_new_tokens, ends, batch_size, temperature)
+    work = [
+        _Prompt(rows_of, scale, random.Random(f"{seed} {i}"), [], [])  # noqa: S311
+        for i, (rows_of, scale) in enumerate(zip(branches, scales, strict=True))
+    ]
+
+    def new_rows() -> Rows:
+        return LlamaRows(model, prompt_cache) if supports(model) else ModelRows(model, pad_id)
+
     with tqdm(total=len(prompts), desc=progress, disable=progress is None, unit="prompt") as bar:
-        answers: list[list[int]] = _decode(model, work, settings, bar)
+        _decode(new_rows, work, settings, bar)
+    answers = [prompt.answer for prompt in work]
     return answers if with_eos else [ids[:-1] if ids[-1:] and ids[-1] in eos_ids else ids for ids in answers]
 
 
-def _rows(
+def _branches(
     prompts: Sequence[Sequence[int]], negatives: Sequence[Sequence[int] | None] | None, scales: Sequence[float]
 ) -> list[list[Sequence[int]]]:
-    """Return the rows of every prompt: the prompt, and where it is guided the negative one."""
+    """Return the branches of every prompt: the prompt, and where it is guided the negative one."""
     for name, values in (("negative prompts", negatives), ("guidance scales", scales)):
         if values is not None and len(values) != len(prompts):
             raise ValueError(f"{len(prompts)} prompts but {len(values)} {name}")
-    rows: list[list[Sequence[int]]] = []
+    branches: list[list[Sequence[int]]] = []
     for number, (prompt, negative, scale) in enumerate(
         zip(prompts, negatives or [None] * len(prompts), scales, strict=True)
     ):
@@ -150,114 +154,71 @@ def _rows(
             raise ValueError("a prompt is empty; at least one token is needed")
         if negative is not None and list(prompt) == list(negative):
             raise ValueError(f"prompt {number}: the negative prompt equals the positive one; guidance would do nothing")
-        rows.append([prompt] if negative is None or scale == 1 else [prompt, negative])
-    return rows
+        branches.append([prompt] if negative is None or scale == 1 else [prompt, negative])
+    return branches
 
 
 @torch.inference_mode()
-def _decode(model: Any, prompts: Sequence[_Prompt], settings: _Settings, bar: Any) -> list[list[int]]:
+def _decode(new_rows: Callable[[], Rows], prompts: Sequence[_Prompt], settings: _Settings, bar: Any) -> None:
     """Decode all prompts; answers include EOS."""
-    answers: list[list[int]] = [[] for _ in prompts]
-    waiting = deque(sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].rows[0]), i)))
-    running: list[_Batch] = []  # none or one
+    waiting = deque(sorted(prompts, key=lambda prompt: -len(prompt.branches[0])))
+    running: list[_Prompt] = []
+    rows, logits_NV = new_rows(), None
     while waiting or running:
-        free = settings.batch_size - sum(len(batch.chosen) for batch in running)
-        if waiting and (not running or (settings.joinable and free >= max(1, settings.batch_size // 4))):
-            chosen = [waiting.popleft() for _ in range(min(free, len(waiting)))]
-            running = [_join([*running, *_prefill(model, prompts, chosen, settings)])]
-        (batch,) = running
-        tokens_B = _next_tokens(batch.logits, [prompts[i] for i in batch.chosen], settings)
+        free = settings.batch_size - len(running)
+        if waiting and (not running or (rows.joinable and free >= max(1, settings.batch_size // 4))):
+            if not running:
+                rows, logits_NV = new_rows(), None
+            added = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+            logits_NV = _add(rows, logits_NV, added)
+            running += added
+        tokens_B = _next_tokens(logits_NV, running, settings)
         ended = torch.isin(tokens_B, settings.eos_ids).tolist()
-        keep = []
-        for place, (i, token, end) in enumerate(zip(batch.chosen, tokens_B.tolist(), ended, strict=True)):
-            answers[i].append(token)
-            if not end and len(answers[i]) < settings.max_new_tokens:
-                keep.append(place)
-        bar.update(len(batch.chosen) - len(keep))
-        running = [_step(model, batch, tokens_B, keep, [len(prompts[i].rows) for i in batch.chosen])] if keep else []
-    return answers
+        tokens, going = tokens_B.tolist(), []
+        for prompt, token, end in zip(running, tokens, ended, strict=True):
+            prompt.answer.append(token)
+            if not end and len(prompt.answer) < settings.max_new_tokens:
+                going.append(prompt)
+        bar.update(len(running) - len(going))
+        if going and len(going) < len(running):
+            rows.select(_close_gaps(going))
+        running = going
+        if running:
+            # Both branches of a prompt take the same token.
+            of_row = {row: prompt.answer[-1] for prompt in running for row in prompt.rows}
+            logits_NV = rows.step(tokens_B.new_tensor([of_row[row] for row in range(len(of_row))]))
 
 
-def _prefill(model: Any, prompts: Sequence[_Prompt], chosen: Sequence[int], settings: _Settings) -> list[_Batch]:
-    """Run prompts in groups of like length; `chosen` comes longest first."""
-    groups: list[list[int]] = []
-    for i in chosen:
-        together = [row for j in [*(groups[-1] if groups else []), i] for row in prompts[j].rows]
-        if groups and len(together) * max(map(len, together)) <= settings.prefill_tokens:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    batches = []
-    for group in groups:
-        ids_RL, mask_RL = left_pad([row for i in group for row in prompts[i].rows], settings.pad_id, model.device)
-        cache, position_RL = DynamicCache(config=model.config), (mask_RL.cumsum(-1) - 1).clamp_(min=0)
-        batches.append(_Batch(group, cache, mask_RL, _logits(model, ids_RL, mask_RL, position_RL, cache)))
-    return batches
+def _add(rows: Rows, logits_NV: Tensor | None, added: Sequence[_Prompt]) -> Tensor:
+    """Put prompts into the batch."""
+    number = 0 if logits_NV is None else len(logits_NV)
+    for prompt in added:
+        prompt.rows = list(range(number, number + len(prompt.branches)))
+        number += len(prompt.branches)
+    new_NV = rows.add([branch for prompt in added for branch in prompt.branches])
+    return new_NV if logits_NV is None else torch.cat([logits_NV, new_NV])
 
 
-def _step(model: Any, batch: _Batch, tokens_B: Tensor, keep: Sequence[int], branches: Sequence[int]) -> _Batch:
-    """Feed the chosen tokens of the prompts that go on; both branches of a prompt take the same token."""
-    mask_RL, cache = batch.mask, batch.cache
-    if len(keep) < len(batch.chosen):
-        first = [0, *itertools.accumulate(branches)]
-        keep_R = torch.tensor([row for place in keep for row in range(first[place], first[place + 1])])
-        keep_R = keep_R.to(mask_RL.device)
-        cache.batch_select_indices(keep_R)
-        mask_RL, tokens_B, branches = mask_RL[keep_R], tokens_B[list(keep)], [branches[place] for place in keep]
-    mask_RL = functional.pad(mask_RL, (0, 1), value=1)
-    tokens_R = tokens_B.repeat_interleave(torch.tensor(branches, device=tokens_B.device))
-    logits_RV = _logits(model, tokens_R[:, None], mask_RL, mask_RL.sum(-1, keepdim=True) - 1, cache)
-    return _Batch([batch.chosen[place] for place in keep], cache, mask_RL, logits_RV)
+def _close_gaps(prompts: Sequence[_Prompt]) -> list[int]:
+    """Give the rows of these prompts the lowest numbers, most of them their own; return the old number of each."""
+    kept = sorted(row for prompt in prompts for row in prompt.rows)
+    gaps = iter(sorted(set(range(len(kept))) - set(kept)))
+    new = {row: row if row < len(kept) else next(gaps) for row in kept}
+    for prompt in prompts:
+        prompt.rows = [new[row] for row in prompt.rows]
+    return sorted(new, key=new.__getitem__)
 
 
-def _logits(model: Any, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
-    """Run the model and return the logits of the last position, shape (R, V)."""
-    out = model(
-        input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
-        logits_to_keep=LAST.to(ids.device),
-    )  # fmt: skip
-    logits: Tensor = out.logits[:, -1]
-    return logits
-
-
-def _join(batches: Sequence[_Batch]) -> _Batch:
-    """Put batches together, aligned at the right end and cut to the longest row."""
-    if len(batches) == 1:
-        return batches[0]
-    longest = int(max(batch.mask.sum(-1).max() for batch in batches))
-
-    def fit(tensor: Tensor, dim: int) -> Tensor:
-        more = longest - tensor.shape[dim]
-        if more > 0:
-            return functional.pad(tensor, (0, 0) * (tensor.dim() - 1 - dim) + (more, 0))
-        return tensor.narrow(dim, -more, longest)
-
-    first, *_ = batches
-    for number, layer in enumerate(first.cache.layers):
-        if not layer.is_initialized:  # it shares the states of another layer
-            continue
-        layers = [batch.cache.layers[number] for batch in batches]
-        layer.keys = torch.cat([fit(each.keys, 2) for each in layers])
-        layer.values = torch.cat([fit(each.values, 2) for each in layers])
-    return _Batch(
-        chosen=[i for batch in batches for i in batch.chosen],
-        cache=first.cache,
-        mask=torch.cat([fit(batch.mask, 1) for batch in batches]),
-        logits=torch.cat([batch.logits for batch in batches]),
-    )
-
-
-def _next_tokens(logits_RV: Tensor, prompts: Sequence[_Prompt], settings: _Settings) -> Tensor:
+def _next_tokens(logits_NV: Tensor, prompts: Sequence[_Prompt], settings: _Settings) -> Tensor:
     """Pick one token per prompt, shape (B,)."""
-    logits_RV[:, settings.banned_ids] = -torch.inf
-    rows = list(itertools.accumulate((len(prompt.rows) for prompt in prompts), initial=0))[:-1]
-    scores_BV = logits_RV[rows].float()
+    logits_NV[:, settings.banned_ids] = -torch.inf
+    scores_BV = logits_NV[[prompt.rows[0] for prompt in prompts]].float()
     guided: dict[float, list[int]] = {}
     for place, prompt in enumerate(prompts):
         if len(prompt.rows) == 2:
             guided.setdefault(prompt.scale, []).append(place)
     for scale, places in guided.items():
-        positive, negative = logits_RV[[rows[i] for i in places]], logits_RV[[rows[i] + 1 for i in places]]
+        positive, negative = (logits_NV[[prompts[i].rows[branch] for i in places]] for branch in (0, 1))
         scores_BV[places] = combine(positive, negative, scale, settings.space, settings.plausibility)
     if settings.temperature == 0:
         return scores_BV.argmax(dim=-1)
@@ -265,11 +226,3 @@ def _next_tokens(logits_RV: Tensor, prompts: Sequence[_Prompt], settings: _Setti
     drawn_B1 = upto_BV.new_tensor([[prompt.rng.random()] for prompt in prompts])
     tokens_B1 = torch.searchsorted(upto_BV, drawn_B1 * upto_BV[:, -1:], right=True)
     return tokens_B1.squeeze(-1).clamp_(max=upto_BV.shape[-1] - 1)
-
-
-def left_pad(rows: Sequence[Sequence[int]], pad_id: int, device: Any) -> tuple[Tensor, Tensor]:
-    """Pad on the left: ids and attention mask, both of shape (rows, longest)."""
-    longest = max(map(len, rows))
-    ids = torch.tensor([[pad_id] * (longest - len(row)) + list(row) for row in rows], device=device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
-    return ids, mask
