@@ -1,6 +1,7 @@
 from tightlip.evaluation.attack import attack, constant_guess, probes
 from tightlip.files import read_jsonl, write_json
-from tightlip.models.loading import load_model, load_tokenizer
+from tightlip.models.chat import load_tokenizer
+from tightlip.models.loading import load_model
 from tightlip.params import load_params
 from tightlip.records import Dialogue
 from tightlip.stage import stage_command

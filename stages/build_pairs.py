@@ -1,8 +1,7 @@
 import click
 
 from tightlip.files import read_jsonl, write_jsonl
-from tightlip.models.chat import fit_messages
-from tightlip.models.loading import load_tokenizer
+from tightlip.models.chat import fit_messages, load_tokenizer
 from tightlip.params import load_params, pick
 from tightlip.preference.pairs import build_pairs, select
 from tightlip.records import FilteredAnswer, Sample

@@ -4,7 +4,8 @@ import click
 import pandas as pd
 
 from tightlip.files import atomic_dir, atomic_file, digest, read_jsonl
-from tightlip.models.loading import load_model, load_tokenizer
+from tightlip.models.chat import load_tokenizer
+from tightlip.models.loading import load_model
 from tightlip.params import load_params, pick
 from tightlip.preference.encoding import encode_pairs
 from tightlip.preference.trainer import train_orpo

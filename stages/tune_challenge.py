@@ -3,8 +3,9 @@ from pathlib import Path
 import pandas as pd
 
 from tightlip.files import atomic_dir, atomic_file, digest, read_jsonl
+from tightlip.models.chat import load_tokenizer
 from tightlip.models.fetching import fetch
-from tightlip.models.loading import load_model, load_tokenizer
+from tightlip.models.loading import load_model
 from tightlip.models.task_vector import same_architecture
 from tightlip.models.tuning import tune
 from tightlip.params import load_params

@@ -356,7 +356,7 @@ class CountingExaminer(Examiner):
 
     answered: ClassVar[list[Asking]] = []
 
-    def _answer(self, samples: Any, asking: Asking) -> list[LeakOutcome]:
+    def _answer(self, samples: Any, asking: Asking, prompt_cache: Any) -> list[LeakOutcome]:
         self.answered.append(asking)
         return [outcome("one two", leaks={"negative": 2, "none": 1, "positive": 0}[asking.condition])]
 

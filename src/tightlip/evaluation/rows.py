@@ -117,7 +117,8 @@ def examiner(row: Row, params: Params, scratch: Path) -> Examiner:
     identity = [model_dir, *([row.adapter] if row.adapter else []), *(PACKAGE / name for name in CODE)]
 
     def load() -> Subject:
-        from tightlip.models.loading import load_model, load_tokenizer
+        from tightlip.models.chat import load_tokenizer
+        from tightlip.models.loading import load_model
 
         model = load_model(model_dir, adapter=row.adapter)
         return Subject(model, load_tokenizer(model_dir), load_ner(params.filter.spacy_model))

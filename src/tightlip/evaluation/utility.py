@@ -1,9 +1,11 @@
 """Usefulness: multiple-choice questions scored by the likelihood of each option, guided or not.
 
 The prompt shows the question alone; the prediction is the option with the highest mean log-probability per token as
-the beginning of the answer. A question and all its options take one forward per branch (`tightlip.models.packing`).
+the beginning of the answer. A question and all its options take one forward per branch (`tightlip.models.packing`),
+after the system prompt, which all questions share.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,10 +15,13 @@ from tqdm import tqdm
 from tightlip.guidance.asking import Asking
 from tightlip.guidance.combine import combine
 from tightlip.models.chat import encode_completion, encode_prompt
-from tightlip.models.packing import Group, Packed, pack, part_means, run, to_device
-from tightlip.models.scoring import CHUNK, head_logits
+from tightlip.models.packing import Group, Shared, pack, part_means, read_shared, run, to_device
+from tightlip.models.scoring import head_logits
 from tightlip.prompts import DEFAULT_SYSTEM, QUESTION, with_condition
 from tightlip.records import Condition, Message, Question, UtilityOutcome
+
+CHUNK = 32
+"""Scored tokens whose logits are held and combined at a time: the tables stay in the caches."""
 
 FLOOR = -100.0
 """Nats; stands for log 0, which guidance gives to tokens that it clips."""
@@ -32,26 +37,49 @@ def answer_questions(
     batch_size: int = 8,
 ) -> list[list[UtilityOutcome]]:
     """Score every question under the distributions that the decoder would draw from, one list per way of asking."""
+    conditions: dict[Condition, None] = dict.fromkeys(asking.condition for asking in askings)
+    if any(asking.scale != 1 for asking in askings):
+        conditions["negative"] = None
+    asked = {condition: _Asked(model, tokenizer, questions, condition) for condition in conditions}
     by_length = sorted(range(len(questions)), key=lambda i: len(questions[i].question + "".join(questions[i].options)))
     outcomes: list[dict[int, UtilityOutcome]] = [{} for _ in askings]
     for start in tqdm(range(0, len(questions), batch_size), desc=progress, unit="batch"):
         numbers = by_length[start : start + batch_size]
         batch = [questions[i] for i in numbers]
-        for found, scores in zip(outcomes, _option_scores(model, tokenizer, batch, askings), strict=True):
+        for found, scores in zip(outcomes, _option_scores(model, asked, numbers, batch, askings), strict=True):
             found |= zip(numbers, map(_outcome, batch, scores), strict=True)
     return [[found[i] for i in range(len(questions))] for found in outcomes]
 
 
+class _Asked:
+    """All questions under one condition: the beginning that their prompts share is read once."""
+
+    def __init__(self, model: Any, tokenizer: Any, questions: Sequence[Question], condition: Condition) -> None:
+        prompts = [encode_prompt(tokenizer, with_condition(_messages(each), condition)) for each in questions]
+        # At least one token of each prompt is left: the first token of an option is scored from its state.
+        columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
+        common = sum(1 for _ in itertools.takewhile(lambda tokens: len(set(tokens)) == 1, columns))
+        self.shared: Shared = read_shared(model, prompts[0][:common])
+        common = common if self.shared else 0
+        self.groups = [
+            Group(prompt[common:], [encode_completion(tokenizer, text, end=False) for text in question.options])
+            for prompt, question in zip(prompts, questions, strict=True)
+        ]
+
+
 @torch.inference_mode()
 def _option_scores(
-    model: Any, tokenizer: Any, questions: Sequence[Question], askings: Sequence[Asking]
+    model: Any,
+    asked: dict[Condition, _Asked],
+    numbers: Sequence[int],
+    questions: Sequence[Question],
+    askings: Sequence[Asking],
 ) -> Iterator[list[tuple[float, ...]]]:
     """Yield the options' scores per way of asking; one forward per condition serves all of them."""
-    conditions: dict[Condition, None] = dict.fromkeys(asking.condition for asking in askings)
-    if any(asking.scale != 1 for asking in askings):
-        conditions["negative"] = None
-    batches = {condition: _pack(tokenizer, questions, condition, model.device) for condition in conditions}
-    hidden_SD = {name: run(model, batch).flatten(0, 1)[batch["scored"]] for name, batch in batches.items()}
+    batches = {name: to_device(pack([of.groups[i] for i in numbers]), model.device) for name, of in asked.items()}
+    hidden_SD = {
+        name: run(model, batch, asked[name].shared).flatten(0, 1)[batch["scored"]] for name, batch in batches.items()
+    }
     packed = next(iter(batches.values()))  # the options are the same under every condition
     scores = [torch.empty(len(packed["targets"]), device=model.device) for _ in askings]
     for start in range(0, len(packed["targets"]), CHUNK):
@@ -67,16 +95,11 @@ def _option_scores(
         yield [tuple(round(next(means), 4) for _ in question.options) for question in questions]
 
 
-def _pack(tokenizer: Any, questions: Sequence[Question], condition: Condition, device: torch.device) -> Packed:
-    groups = []
-    for question in questions:
-        messages = (
-            Message(role="system", content=DEFAULT_SYSTEM),
-            Message(role="user", content=QUESTION.format(question=question.question)),
-        )
-        prompt = encode_prompt(tokenizer, with_condition(messages, condition))
-        groups.append(Group(prompt, [encode_completion(tokenizer, text, end=False) for text in question.options]))
-    return to_device(pack(groups), device)
+def _messages(question: Question) -> tuple[Message, Message]:
+    return (
+        Message(role="system", content=DEFAULT_SYSTEM),
+        Message(role="user", content=QUESTION.format(question=question.question)),
+    )
 
 
 def _outcome(question: Question, scores: tuple[float, ...]) -> UtilityOutcome:

@@ -34,7 +34,8 @@ def answer(
     """
     if source.provider == "local":
         from tightlip.generation.local import answer_locally
-        from tightlip.models.loading import load_model, load_tokenizer
+        from tightlip.models.chat import load_tokenizer
+        from tightlip.models.loading import load_model
 
         model, tokenizer = load_model(base), load_tokenizer(base)
         return answer_locally(

@@ -1,13 +1,35 @@
 """From messages to token ids: the one place where training, generation and evaluation get their ids."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from transformers import AutoTokenizer
 
 from tightlip.prompts import truncate
 from tightlip.records import Message
 
 SENTENCE_TOKENS = 32
 """Room kept for a guidance sentence, so that all branches of a prompt drop the same turns."""
+
+
+def load_tokenizer(path: str | Path) -> Any:
+    """Load the tokenizer beside a model.
+
+    Raises:
+        ValueError: no tokenizer there, or one without chat template or EOS token.
+    """
+    need_file(Path(path) / "tokenizer_config.json", f"{path}: no tokenizer here")
+    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    if tokenizer.chat_template is None or tokenizer.eos_token_id is None:
+        raise ValueError(f"{path}: the tokenizer has no chat template or no EOS token; take an instruct model")
+    return tokenizer
+
+
+def need_file(path: Path, problem: str) -> None:
+    """Check that a model directory is whole."""
+    if not path.is_file():
+        raise ValueError(f"{problem} ({path.name} is missing); run `dvc repro` or correct the path in params.yaml")
 
 
 def encode_prompt(tokenizer: Any, messages: Sequence[Message], prefix: str = "") -> list[int]:

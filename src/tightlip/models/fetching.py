@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tightlip.models.loading import load_model, load_tokenizer
+from tightlip.models.chat import load_tokenizer
+from tightlip.models.loading import load_model
 from tightlip.params import ModelSource
 
 

@@ -1,12 +1,13 @@
-"""Loading models and tokenizers from a directory."""
+"""Loading models from a directory."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from tightlip.models.attention import GROUPED
+from tightlip.models.chat import need_file
 
 
 def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path | None = None) -> Any:
@@ -21,7 +22,7 @@ def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path |
         ValueError: the directory is missing or holds no model.
     """
     path = Path(path)
-    _need(path / "config.json", f"{path}: no model here")
+    need_file(path / "config.json", f"{path}: no model here")
     if not any(path.glob("*.safetensors")):
         raise ValueError(f"{path}: no model here (no *.safetensors); run `dvc repro` or correct params.yaml")
     wanted = "auto" if dtype is None else getattr(torch, dtype)
@@ -37,27 +38,9 @@ def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path |
 def _attach(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
-    _need(adapter / "adapter_config.json", f"{adapter}: no adapter here")
+    need_file(adapter / "adapter_config.json", f"{adapter}: no adapter here")
     tuned = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
     return tuned.merge_and_unload(safe_merge=True)
-
-
-def load_tokenizer(path: str | Path) -> Any:
-    """Load the tokenizer beside a model.
-
-    Raises:
-        ValueError: no tokenizer there, or one without chat template or EOS token.
-    """
-    _need(Path(path) / "tokenizer_config.json", f"{path}: no tokenizer here")
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    if tokenizer.chat_template is None or tokenizer.eos_token_id is None:
-        raise ValueError(f"{path}: the tokenizer has no chat template or no EOS token; take an instruct model")
-    return tokenizer
-
-
-def _need(path: Path, problem: str) -> None:
-    if not path.is_file():
-        raise ValueError(f"{problem} ({path.name} is missing); run `dvc repro` or correct the path in params.yaml")
 
 
 def device() -> torch.device:

@@ -12,10 +12,17 @@ from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from tightlip.models.scoring import last_hidden
 
 PROMPT = PADDING = -1
+
+
+Shared = Sequence[tuple[Tensor, Tensor]]
+"""Keys and values of a layer each, shape (1, key-value heads, tokens, head size)."""
 
 
 class Group(NamedTuple):
@@ -100,9 +107,33 @@ def to_device(batch: Packed, device: torch.device) -> Packed:
     return cast(Packed, {name: cast(Tensor, tensor).to(device) for name, tensor in batch.items()})
 
 
-def run(model: Any, batch: Packed) -> Tensor:
-    """Run the decoder once and return its last hidden states, shape (B, L, D)."""
-    return last_hidden(model, **{name: batch[name] for name in ("input_ids", "position_ids", "attention_mask")})
+def run(model: Any, batch: Packed, shared: Shared = ()) -> Tensor:
+    """Run the decoder once and return its last hidden states, shape (B, L, D).
+
+    Args:
+        model: a causal language model.
+        batch: what to run.
+        shared: from `read_shared`: what comes before every prompt of the batch.
+    """
+    inputs = {name: batch[name] for name in ("input_ids", "position_ids", "attention_mask")}
+    if not shared:
+        return last_hidden(model, **inputs)
+    cache, before = DynamicCache(config=model.config), shared[0][0].shape[2]
+    for number, states in enumerate(shared):
+        cache.update(*(state.expand(len(inputs["input_ids"]), -1, -1, -1) for state in states), number)
+    inputs["position_ids"] = inputs["position_ids"] + before
+    inputs["attention_mask"] = functional.pad(inputs["attention_mask"], (before, 0), value=True)
+    return last_hidden(model, past_key_values=cache, **inputs)
+
+
+def read_shared(model: Any, ids: Sequence[int]) -> Shared:
+    """Run the beginning that prompts share; nothing, if there is none or the model's cache forgets."""
+    cache = DynamicCache(config=model.config)
+    if not ids or any(type(layer) is not DynamicLayer for layer in cache.layers):
+        return ()
+    with torch.inference_mode():
+        last_hidden(model, past_key_values=cache, input_ids=torch.tensor([ids], device=model.device))
+    return [(layer.keys, layer.values) for layer in cache.layers]
 
 
 def part_means(values_S: Tensor, part_S: Tensor) -> Tensor:

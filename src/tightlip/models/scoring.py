@@ -75,9 +75,9 @@ def token_logps(model: Any, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
     return logps_S
 
 
-def last_hidden(model: Any, **inputs: Tensor) -> Tensor:
+def last_hidden(model: Any, **inputs: Any) -> Tensor:
     """Run the decoder without the head and return its last hidden states, shape (B, L, D)."""
-    hidden: Tensor = unwrap(model).get_decoder()(**inputs, use_cache=False).last_hidden_state
+    hidden: Tensor = unwrap(model).get_decoder()(**inputs, use_cache="past_key_values" in inputs).last_hidden_state
     return hidden
 
 
