@@ -4,8 +4,11 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tightlip.rows import Space
+
+TINY = torch.finfo(torch.float32).tiny
 
 
 def combine(positive: Tensor, negative: Tensor, scale: float, space: Space, plausibility: float = 0.0) -> Tensor:
@@ -31,19 +34,19 @@ def combine(positive: Tensor, negative: Tensor, scale: float, space: Space, plau
         raise ValueError(f"guidance scale must be at least 0, not {scale}")
     if not 0 <= plausibility <= 1:
         raise ValueError(f"plausibility must be between 0 and 1, not {plausibility}")
+    positive, negative = positive.float(), negative.float()
     if scale == 1:
-        return torch.log_softmax(positive.float(), dim=-1)
-    # Banned in both branches before they are normalised: what is left then always has mass.
-    banned = torch.isneginf(positive) | torch.isneginf(negative)
+        return torch.log_softmax(positive, dim=-1)
+    banned = torch.isneginf(positive + negative)
     if plausibility > 0:
-        best = positive.float().masked_fill(banned, -torch.inf).amax(-1, keepdim=True)
-        banned |= positive.float() < best + math.log(plausibility)
-    log_pos, log_neg = (
-        torch.log_softmax(logits.float().masked_fill(banned, -torch.inf), dim=-1) for logits in (positive, negative)
-    )
-    if space == "prob":
-        guided = torch.lerp(log_neg.exp(), log_pos.exp(), scale).clamp_(min=0)
-        return torch.log(guided / guided.sum(dim=-1, keepdim=True))
-    # −inf − (−inf) would be NaN
-    guided = torch.lerp(log_neg.masked_fill(banned, 0), log_pos.masked_fill(banned, 0), scale)
-    return torch.log_softmax(guided.masked_fill(banned, -torch.inf), dim=-1)
+        best = positive.masked_fill(banned, -torch.inf).amax(-1, keepdim=True)
+        banned |= positive < best + math.log(plausibility)
+    if space == "log":
+        # What the logits are normalised by is a constant. −inf − (−inf) would be NaN, and is banned.
+        return torch.lerp(negative, positive, scale).masked_fill_(banned, -torch.inf).log_softmax(-1)
+    # Banned in both branches before they are normalised: what is left then always has mass.
+    of_positive, of_negative = (each.masked_fill(banned, -torch.inf).softmax(-1) for each in (positive, negative))
+    guided = torch.lerp(of_negative, of_positive, scale).clamp_(min=0)
+    guided.div_(guided.sum(dim=-1, keepdim=True))
+    # log 0 takes ten times as long as any other: the smallest number stands for it, and is made −inf afterwards.
+    return functional.threshold(guided.clamp_(min=TINY).log_(), math.log(TINY) + 1e-3, -math.inf, inplace=True)

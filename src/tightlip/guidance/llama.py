@@ -1,10 +1,10 @@
-"""Llamas on a CPU: a decoding step written out, for all that it costs beside reading the weights.
+"""Llamas on a CPU: the decoder's forward written out, for all that a step costs beside reading the weights.
 
 Weights that meet the same input are one matrix, packed as oneDNN wants it. Every row keeps its place in a cache that is
 written where it lies. A prompt is read by itself, without padding, so that its state does not depend on what else is
 decoded, and can be kept.
 
-Shapes: N rows, H query heads, G key-value heads, D head size, T tokens of a prompt, C columns of the cache, V
+Shapes: T tokens run at once, N rows, H query heads, G key-value heads, D head size, C columns of the cache, V
 vocabulary.
 """
 
@@ -15,16 +15,24 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import DynamicCache, LlamaForCausalLM
+from transformers import LlamaForCausalLM
+
+from tightlip.models.attention import grouped_attention
 
 COLUMNS = 32
 """The cache grows by so many columns; products over a part of its columns would be slower than over all."""
+
+FEW = 8
+"""Rows up to which torch's fused attention is faster than two matrix products."""
 
 LARGEST = 2**31
 """Bytes of weights above which a second copy of them, packed, takes more memory than it is worth."""
 
 State = tuple[Tensor, Tensor]
-"""A prompt that was read: keys and values, shape (layers, 2, G, T, D), and the logits that follow, shape (V,)."""
+"""A prompt that was read: keys and values, shape (layers, 2, G, T, D), and the logits that follow, shape (1, V)."""
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""Of layer number, queries (T, H, D), keys and values (T, G, D): the attended values, T · H · D of them."""
 
 
 class LlamaRows:
@@ -33,11 +41,11 @@ class LlamaRows:
     joinable = True
 
     def __init__(self, model: Any, prompt_cache: dict[tuple[int, ...], State] | None) -> None:
-        self.model, self.weights, self.prompt_cache = model, _prepared(model), prompt_cache
+        self.weights, self.prompt_cache = _prepared(model), prompt_cache
         self.lengths: list[int] = []
         config = model.config
-        self.shape = (config.num_hidden_layers, 2, 0, config.num_key_value_heads, 0, config.head_dim)
-        self.cache = torch.empty(self.shape, dtype=model.dtype)
+        shape = (config.num_hidden_layers, 2, 0, config.num_key_value_heads, 0, config.head_dim)
+        self.cache = torch.empty(shape, dtype=model.dtype)
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Read prompts, or remember them."""
@@ -47,15 +55,22 @@ class LlamaRows:
         self._make_room()
         for row, (cached, _) in enumerate(states, first):
             self.cache[:, :, row, :, : cached.shape[3]] = cached
-        return torch.stack([logits_V for _, logits_V in states])
+        return torch.cat([logits_1V for _, logits_1V in states])
 
     def _read(self, prompt: tuple[int, ...]) -> State:
         if self.prompt_cache is not None and prompt in self.prompt_cache:
             return self.prompt_cache[prompt]
-        cache = DynamicCache(config=self.model.config)
-        out = self.model(torch.tensor([prompt]), past_key_values=cache, logits_to_keep=torch.tensor([-1]))
-        cached = torch.stack([states[0] for layer in cache.layers for states in (layer.keys, layer.values)])
-        state = cached.unflatten(0, (-1, 2)), out.logits[0, -1]
+        layers, two, _, groups, _, size = self.cache.shape
+        cached = self.cache.new_empty(layers, two, groups, len(prompt), size)
+        seen = torch.ones(1, 1, len(prompt), len(prompt), dtype=torch.bool).tril()
+
+        def attend(number: int, *states: Tensor) -> Tensor:
+            queries, keys, values = (state.transpose(0, 1)[None] for state in states)
+            cached[number, 0], cached[number, 1] = keys[0], values[0]
+            attention = self.weights.layers[number].attention
+            return grouped_attention(attention, queries, keys, values, seen, scaling=attention.scaling)[0]
+
+        state = cached, self.weights.logits(torch.tensor(prompt), torch.arange(len(prompt)), attend, last=True)
         if self.prompt_cache is not None:
             self.prompt_cache[prompt] = state
         return state
@@ -80,50 +95,57 @@ class LlamaRows:
 
     def step(self, tokens_N: Tensor) -> Tensor:
         """Feed one token per row."""
-        positions_N = torch.tensor(self.lengths)
+        positions_N, rows_N, count = torch.tensor(self.lengths), torch.arange(len(tokens_N)), len(tokens_N)
         self.lengths = [length + 1 for length in self.lengths]
         self._make_room()
-        hidden_NC = torch.arange(self.cache.shape[4]) > positions_N[:, None]
-        bias_NC = torch.zeros(hidden_NC.shape, dtype=self.cache.dtype).masked_fill_(hidden_NC, -torch.inf)
-        return self.weights.step(tokens_N, positions_N, bias_NC, self.cache)
+        groups, columns, size = self.cache.shape[3:]
+        hidden_NC = torch.arange(columns) > positions_N[:, None]
+        bias = torch.zeros(hidden_NC.shape, dtype=self.cache.dtype).masked_fill_(hidden_NC, -torch.inf)[:, None, None]
+        flat_bias = bias.expand(-1, groups, -1, -1).reshape(-1, 1, columns)
+
+        def attend(number: int, queries: Tensor, new_keys: Tensor, new_values: Tensor) -> Tensor:
+            keys, values = self.cache[number]
+            keys[rows_N, :, positions_N], values[rows_N, :, positions_N] = new_keys, new_values
+            keys, values, scaling = keys[:count], values[:count], self.weights.layers[number].attention.scaling
+            queries = queries.reshape(count, groups, -1, size)  # those of a group stand where others have positions
+            if count <= FEW:
+                return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scaling)
+            flat_keys, flat_values = keys.view(-1, columns, size), values.view(-1, columns, size)
+            scores = torch.baddbmm(flat_bias, queries.flatten(0, 1), flat_keys.transpose(1, 2), alpha=scaling)
+            return torch.bmm(scores.softmax(-1), flat_values)
+
+        return self.weights.logits(tokens_N, positions_N, attend)
 
 
 class _Weights:
     """The weights of a model, as operations, and what they were made of."""
 
     def __init__(self, model: Any) -> None:
-        decoder = model.model
+        decoder, self.groups = model.model, model.config.num_key_value_heads
         self.source = _fingerprint(model)
         self.layers = [_Layer(layer) for layer in decoder.layers]
-        self.embed, self.rotary = decoder.embed_tokens, decoder.rotary_emb
+        self.embed, self.rotary, self.groups = (
+            decoder.embed_tokens,
+            decoder.rotary_emb,
+            model.config.num_key_value_heads,
+        )
         self.norm, self.head = _norm(decoder.norm), _linear(model.lm_head)
 
-    def step(self, tokens_N: Tensor, positions_N: Tensor, bias_NC: Tensor, cache: Tensor) -> Tensor:
-        """Return the logits after one token per row, shape (N, V), and write its keys and values to the cache.
-
-        Args:
-            tokens_N, positions_N: the tokens and their columns.
-            bias_NC: 0 where a row looks, −inf elsewhere.
-            cache: keys and values, shape (layers, 2, at least N, G, C, D).
-        """
-        x, rows_N = self.embed(tokens_N), torch.arange(len(tokens_N))
-        groups, columns, size = cache.shape[3:]
-        bias = bias_NC[:, None].expand(-1, groups, -1).reshape(-1, 1, columns)
-        cos, sin = (each[0, :, None] for each in self.rotary(x, positions_N[None]))
-        sin = torch.cat([-sin[..., : size // 2], sin[..., size // 2 :]], dim=-1)  # with the signs of `rotate_half`
-        for layer, (all_keys, all_values) in zip(self.layers, cache, strict=True):
-            heads = layer.qkv(layer.norm(x)).view(len(x), -1, size)
-            rotated = heads[:, :-groups]
-            rotated = torch.addcmul(rotated * cos, rotated.roll(size // 2, -1), sin)
-            all_keys[rows_N, :, positions_N] = rotated[:, -groups:]
-            all_values[rows_N, :, positions_N] = heads[:, -groups:]
-            keys, values = (each[: len(x)].view(-1, columns, size) for each in (all_keys, all_values))
-            queries = rotated[:, :-groups].reshape(len(keys), -1, size)
-            scores = torch.baddbmm(bias, queries, keys.transpose(1, 2), alpha=layer.scaling)
-            x = x + layer.o(torch.bmm(scores.softmax(-1), values).view(len(x), -1))
+    def logits(self, ids_T: Tensor, positions_T: Tensor, attend: Attend, *, last: bool = False) -> Tensor:
+        """Run tokens and return the logits after each of them, shape (T, V), or after the last alone, shape (1, V)."""
+        x = self.embed(ids_T)
+        cos, sin = (each[0, :, None] for each in self.rotary(x, positions_T[None]))
+        half = cos.shape[-1] // 2
+        sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)  # with the signs of `rotate_half`
+        for number, layer in enumerate(self.layers):
+            heads = layer.qkv(layer.norm(x)).view(len(x), -1, 2 * half)
+            values, heads = heads[:, -self.groups :], heads[:, : -self.groups]
+            rotated = torch.addcmul(heads * cos, heads.roll(half, -1), sin)
+            attended = attend(number, rotated[:, : -self.groups], rotated[:, -self.groups :], values)
+            x = x + layer.o(attended.view(len(x), -1))
             gate, up = layer.gate_up(layer.mlp_norm(x)).chunk(2, dim=-1)
             x = x + layer.down(functional.silu(gate) * up)
-        logits: Tensor = self.head(self.norm(x))
+        logits: Tensor = self.head(self.norm(x[-1:] if last else x))
         return logits
 
 
@@ -133,7 +155,7 @@ class _Layer:
         self.norm, self.mlp_norm = _norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)
         self.qkv, self.o = _linear(attention.q_proj, attention.k_proj, attention.v_proj), _linear(attention.o_proj)
         self.gate_up, self.down = _linear(mlp.gate_proj, mlp.up_proj), _linear(mlp.down_proj)
-        self.scaling = attention.scaling
+        self.attention = attention
 
 
 def _norm(norm: Any) -> Callable[[Tensor], Tensor]:
