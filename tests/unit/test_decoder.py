@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
+from tightlip.guidance import llama
 from tightlip.guidance.batch import left_pad
 from tightlip.guidance.decoder import generate
 from tightlip.guidance.generation import guided_generate
@@ -321,6 +323,83 @@ def test_implausible_tokens_are_dropped(model: Any) -> None:
     assert decode(model, prompts, negatives, scale=3.0, plausibility=1e-9) == decode(
         model, prompts, negatives, scale=3.0
     )
+
+
+# --- Llamas on a CPU -----------------------------------------------------------------------------------------------
+
+
+def test_kept_prompts_are_not_read_again(sharp_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts, negatives = some_prompts(6, seed=5)
+    expected = [decode(sharp_model, prompts, negatives, scale=scale, batch_size=4) for scale in (1.0, 2.0, 3.0)]
+    read: list[Any] = []
+    original = llama._Weights.logits
+
+    def counted(weights: Any, ids: Any, *arguments: Any, last: bool = False) -> Any:
+        if last:
+            read.append(tuple(ids.tolist()))
+        return original(weights, ids, *arguments, last=last)
+
+    monkeypatch.setattr(llama._Weights, "logits", counted)
+    kept: dict[Any, Any] = {}
+    for scale, answers in zip((1.0, 2.0, 3.0), expected, strict=True):
+        found = decode(sharp_model, prompts, negatives, scale=scale, batch_size=4, prompt_cache=kept)
+        assert found == answers
+    assert sorted(read) == sorted(map(tuple, prompts + negatives))
+
+
+def test_changed_weights_are_noticed(sharp_model: Any) -> None:
+    changing = copy.deepcopy(sharp_model)
+    prompts, _ = some_prompts(4)
+    before = decode(changing, prompts)
+    with torch.no_grad():
+        for layer in changing.model.layers:
+            layer.mlp.up_proj.weight.neg_()
+    after = decode(changing, prompts)
+    assert after == [reference(changing, prompt, set()) for prompt in prompts] != before
+    changing.load_state_dict(sharp_model.state_dict())
+    assert decode(changing, prompts) == before
+
+
+def test_what_is_no_plain_llama_runs_through_transformers(sharp_model: Any) -> None:
+    assert llama.supports(sharp_model)
+    prompts, _ = some_prompts(3)
+    adapted = get_peft_model(copy.deepcopy(sharp_model), LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+    assert not llama.supports(adapted)
+    inside = adapted.get_base_model()
+    assert not llama.supports(inside)
+    assert decode(inside, prompts) == decode(adapted, prompts) != decode(sharp_model, prompts)
+    merged = adapted.merge_and_unload()
+    assert llama.supports(merged)
+    assert decode(merged, prompts) == decode(adapted, prompts)
+    biased = LlamaForCausalLM(LlamaConfig(**sharp_model.config.to_dict() | {"attention_bias": True}))
+    assert not llama.supports(biased)
+    with torch.inference_mode():
+        untracked = copy.deepcopy(sharp_model)
+    assert not llama.supports(untracked)  # its weights could change unnoticed
+    assert decode(untracked, prompts) == decode(sharp_model, prompts)
+    hooked = copy.deepcopy(sharp_model)
+    hooked.model.layers[0].mlp.register_forward_hook(lambda _, __, out: out * 0)
+    assert not llama.supports(hooked)
+    assert decode(hooked, prompts) != decode(sharp_model, prompts)
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+@torch.no_grad()
+def test_a_written_out_step_in_bf16_is_that_of_the_model(sharp_model: Any, count: int) -> None:
+    low = copy.deepcopy(sharp_model).to(torch.bfloat16)
+    prompts, _ = some_prompts(count, seed=11)
+    rows = llama.LlamaRows(low, None)
+    found = [rows.add(prompts)]
+    tokens = torch.arange(10, 10 + count)
+    found.append(rows.step(tokens))
+    rows.select([count - 1])
+    found.append(rows.step(torch.tensor([7])))
+    told = [[*prompt, token] for prompt, token in zip(prompts, tokens.tolist(), strict=True)]
+    for logits, sequences in zip(found, (prompts, told, [[*told[-1], 7]]), strict=True):
+        expected = torch.cat([low(torch.tensor([ids])).logits[:, -1] for ids in sequences]).float()
+        exact = torch.cat([sharp_model(torch.tensor([ids])).logits[:, -1] for ids in sequences])
+        # As near to float32 as the model itself in bf16 is, to a factor of 2.
+        assert (logits.float() - exact).norm() <= 2 * (expected - exact).norm()
 
 
 # --- With the arguments of transformers ----------------------------------------------------------------------------

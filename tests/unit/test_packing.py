@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from tightlip.models.packing import PROMPT, Group, Packed, pack, part_means, run
+from tightlip.models.packing import PROMPT, Group, Packed, pack, part_means, read_shared, run
 from tightlip.models.random_model import random_model, random_tokenizer
 from tightlip.models.scoring import head_logits
 
@@ -40,6 +41,26 @@ def test_packed_logits_equal_those_of_separate_sequences(batch: list[Group]) -> 
     torch.testing.assert_close(scored_logits(MODEL, packed), expected, **TOLERANCE)
     assert packed["targets"].tolist() == [token for _, text in flat for token in text]
     assert packed["part"].tolist() == [number for number, (_, text) in enumerate(flat) for _ in text]
+
+
+@settings(max_examples=15, deadline=None)
+@given(texts, st.lists(groups, min_size=1, max_size=3))
+@torch.no_grad()
+def test_a_beginning_that_all_prompts_share_may_be_run_once(beginning: list[int], batch: list[Group]) -> None:
+    whole = pack([Group([*beginning, *prompt], completions) for prompt, completions in batch])
+    rest = pack(batch)
+    hidden_BLD = run(MODEL, rest, read_shared(MODEL, beginning))
+    found = head_logits(MODEL, hidden_BLD.flatten(0, 1)[rest["scored"]])
+    torch.testing.assert_close(found, scored_logits(MODEL, whole), **TOLERANCE)
+
+
+def test_a_model_whose_layers_forget_shares_no_beginning() -> None:
+    config = Qwen2Config(
+        vocab_size=80, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, use_sliding_window=True, sliding_window=4, max_window_layers=1,
+    )  # fmt: skip
+    assert read_shared(Qwen2ForCausalLM(config).eval(), [1, 2, 3]) == ()
+    assert read_shared(MODEL, []) == ()
 
 
 @settings(max_examples=15, deadline=None)

@@ -198,5 +198,6 @@ def supports(model: Any) -> bool:
         and model.config.rope_parameters["rope_type"] in ("default", "linear", "llama3")
         and all(type(module) is nn.Linear and module.bias is None for module in linear)
         and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+        and not any(weight.is_inference() for weight in model.parameters())  # they do not tell of changes
         and sum(weight.nbytes for weight in model.parameters()) <= LARGEST
     )
