@@ -1,6 +1,7 @@
 """The reference is transformers' own `generate`, one prompt at a time, in float32."""
 
 import copy
+import itertools
 import random
 from collections import Counter
 from types import SimpleNamespace
@@ -345,6 +346,25 @@ def test_kept_prompts_are_not_read_again(sharp_model: Any, monkeypatch: pytest.M
         found = decode(sharp_model, prompts, negatives, scale=scale, batch_size=4, prompt_cache=kept)
         assert found == answers
     assert sorted(read) == sorted(map(tuple, prompts + negatives))
+
+
+def test_the_cache_grows_and_shrinks_with_its_rows(sharp_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts, negatives = some_prompts(12, seed=6)
+    expected = decode(sharp_model, prompts, negatives, scale=2.0, batch_size=3)
+    monkeypatch.setattr(llama, "COLUMNS", 1)
+    columns: list[int] = []
+    original = llama.LlamaRows.step
+
+    def noted(rows: Any, tokens: Any) -> Any:
+        logits = original(rows, tokens)
+        columns.append(rows.cache.shape[4])
+        return logits
+
+    monkeypatch.setattr(llama.LlamaRows, "step", noted)
+    assert decode(sharp_model, prompts, negatives, scale=2.0, batch_size=3) == expected
+    steps = list(itertools.pairwise(columns))
+    assert any(a < b for a, b in steps)
+    assert any(a > b for a, b in steps)
 
 
 def test_changed_weights_are_noticed(sharp_model: Any) -> None:

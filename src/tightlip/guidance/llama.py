@@ -76,15 +76,15 @@ class LlamaRows:
         return state
 
     def _make_room(self) -> None:
-        """Grow the cache to the rows and the longest of them."""
+        """Fit the cache to the rows and the longest of them; it shrinks only where that is worth the copy."""
         old = self.cache
-        rows, columns = max(len(self.lengths), old.shape[2]), max(*self.lengths, old.shape[4])
-        if (rows, columns) != (old.shape[2], old.shape[4]):
-            layers, two, _, groups, _, size = old.shape
-            columns = -(-columns // COLUMNS) * COLUMNS
+        layers, two, rows, groups, columns, size = old.shape
+        needed = -(-max(self.lengths) // COLUMNS) * COLUMNS
+        if len(self.lengths) > rows or not 3 * columns // 4 <= needed <= columns:
+            kept = min(columns, needed)
             # Zeros: what no row has written yet is weighted with 0, and must be finite.
-            self.cache = old.new_zeros(layers, two, rows, groups, columns, size)
-            self.cache[:, :, : old.shape[2], :, : old.shape[4]] = old
+            self.cache = old.new_zeros(layers, two, max(len(self.lengths), rows), groups, needed, size)
+            self.cache[:, :, :rows, :, :kept] = old[..., :kept, :]
 
     def select(self, order: Sequence[int]) -> None:
         """Move rows."""
