@@ -40,8 +40,9 @@ lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: $(STAMP)  ## measure the engines against the stock libraries
+bench: $(STAMP)  ## measure the engines against the stock libraries, and how their costs grow
 	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python benchmarks/sweep.py
 
 check-lock: $(STAMP)  ## check that dvc.lock and metrics/ come from the committed code and params
 	@$(BIN)/python -m tightlip.check_lock

@@ -5,7 +5,6 @@ Prompts are random tokens, as many as those of the laptop profile.
 
 import functools
 import random
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -46,57 +45,75 @@ def stock(positive: Sequence[list[int]], negative: Sequence[list[int]]) -> None:
     model().set_attn_implementation(attention)
 
 
-def ours(positive: Sequence[list[int]], negative: Sequence[list[int]] | None, batch_size: int) -> None:
-    """Our decoder."""
+def ours(
+    positive: Sequence[list[int]],
+    negative: Sequence[list[int]] | None,
+    batch_size: int,
+    new_tokens: int = NEW_TOKENS,
+    of: Any = None,
+) -> None:
+    """Our decoder, of SmolLM2-135M if no other model is given."""
     generate(
-        model(), positive, negative, scale=SCALE if negative else 1.0, space="log", max_new_tokens=NEW_TOKENS,
-        eos_ids=[], pad_id=0, batch_size=batch_size,
+        model() if of is None else of, positive, negative, scale=SCALE if negative else 1.0, space="log",
+        max_new_tokens=new_tokens, eos_ids=[], pad_id=0, batch_size=batch_size,
     )  # fmt: skip
+
+
+def seconds_per_step(
+    positive: Sequence[list[int]],
+    negative: Sequence[list[int]] | None,
+    new_tokens: int = NEW_TOKENS,
+    of: Any = None,
+) -> float:
+    """Seconds per token of a whole batch after the first: what two lengths of answer differ in."""
+    times = []
+    for length in (1, new_tokens + 1):
+        start = time.perf_counter()
+        ours(positive, negative, len(positive), length, of)
+        times.append(time.perf_counter() - start)
+    return (times[1] - times[0]) / new_tokens
 
 
 def measure() -> Iterator[tuple[str, float, Seconds]]:
     """Yield figure, value and the measurements of each side."""
-    positive, negative = prompts(8)
-    stock(positive[:1], negative[:1])
-    sides = {
-        "stock": lambda: stock(positive, negative),
-        "tightlip": lambda: ours(positive, negative, 1),
-        "unguided": lambda: ours(positive, None, 1),
-    }
-    seconds = alternate(sides)
+    some, others = prompts(8)
+    stock(some[:1], others[:1])
+    seconds = alternate({
+        "stock": lambda: stock(some, others),
+        "tightlip": lambda: ours(some, others, 1),
+        "unguided": lambda: ours(some, None, 1),
+    })  # fmt: skip
     yield "guided_speedup_batch_1", ratio(seconds, "stock", "tightlip"), seconds
-    yield "guidance_overhead_batch_1", ratio(seconds, "tightlip", "unguided"), seconds
-    some, others = prompts(MANY)
-    seconds = alternate({"tightlip": lambda: ours(some, others, 16), "unguided": lambda: ours(some, None, 16)})
-    yield "guidance_overhead_batch_16", ratio(seconds, "tightlip", "unguided"), seconds
-    both = {"stock": lambda: stock(some, others), "tightlip": lambda: ours(some, others, 16)}
+    yield "guidance_overhead_batch_1_with_prompts", ratio(seconds, "tightlip", "unguided"), seconds
+    for batch in (1, 16):
+        batch_of, negatives = prompts(batch)
+        seconds = alternate({
+            "tightlip": functools.partial(seconds_per_step, batch_of, negatives),
+            "unguided": functools.partial(seconds_per_step, batch_of, None),
+        })  # fmt: skip
+        yield f"guidance_overhead_batch_{batch}", ratio(seconds, "tightlip", "unguided"), seconds
+    many, others = prompts(MANY)
+    seconds = alternate({"tightlip": lambda: ours(many, others, 16), "unguided": lambda: ours(many, None, 16)})
+    yield "guidance_overhead_batch_16_with_prompts", ratio(seconds, "tightlip", "unguided"), seconds
+    both = {"stock": lambda: stock(many, others), "tightlip": lambda: ours(many, others, 16)}
     seconds = alternate(both, warm=False)
     yield "guided_speedup_eval_50_prompts", ratio(seconds, "stock", "tightlip"), seconds
     yield "decode_fraction_of_bandwidth_limit", *_bandwidth()
 
 
 def _bandwidth() -> tuple[float, Seconds]:
-    """Bytes of weights and cache that a step must read, over the bandwidth, against the time per step; batch of one.
-
-    The time per step is that of the tokens after the first: what two lengths of answer differ in.
-    """
+    """Bytes of weights and cache that a step must read, over the bandwidth, against the time per step; batch of one."""
     weights = sum(parameter.nbytes for parameter in model().parameters())
     config = model().config
     per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 2  # keys, values; bf16
     prompt = random_ids(PROMPT_TOKENS, random.Random(0))
     table = torch.randn(2**27)  # 512 MB, more than any cache holds
 
-    def step_seconds(new_tokens: int) -> float:
-        start = time.perf_counter()
-        generate(model(), [prompt], max_new_tokens=new_tokens, eos_ids=[], pad_id=0)
-        return time.perf_counter() - start
-
-    seconds: Seconds = {"limit": [], "tightlip": []}
-    step_seconds(4), table.sum()
-    for _ in range(5):
+    def limit() -> float:
         start = time.perf_counter()
         table.sum()
         bandwidth = table.nbytes / (time.perf_counter() - start)
-        seconds["limit"].append((weights + (PROMPT_TOKENS + 32) * per_token) / bandwidth)
-        seconds["tightlip"].append((step_seconds(65) - step_seconds(1)) / 64)
-    return round(statistics.median(map(float.__truediv__, seconds["limit"], seconds["tightlip"])), 2), seconds
+        return (weights + (PROMPT_TOKENS + NEW_TOKENS) * per_token) / bandwidth
+
+    seconds = alternate({"limit": limit, "tightlip": lambda: seconds_per_step([prompt], None, 2 * NEW_TOKENS)})
+    return ratio(seconds, "limit", "tightlip"), seconds

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 BASE = Path(__file__).parents[1] / "models/base"
 REPETITIONS = 3
@@ -16,10 +15,11 @@ REPETITIONS = 3
 Seconds = dict[str, list[float]]
 
 
-def alternate(sides: Mapping[str, Callable[[], Any]], *, warm: bool = True) -> Seconds:
+def alternate(sides: Mapping[str, Callable[[], float | None]], *, warm: bool = True) -> Seconds:
     """Seconds of every side in every repetition, after a first round that goes uncounted.
 
-    The sides take turns, so that a change of the machine's speed hits all of them.
+    The sides take turns, so that a change of the machine's speed hits all of them. A side that returns a number has
+    measured itself.
     """
     if warm:
         for side in sides.values():
@@ -28,8 +28,8 @@ def alternate(sides: Mapping[str, Callable[[], Any]], *, warm: bool = True) -> S
     for _ in range(REPETITIONS):
         for name, side in sides.items():
             start = time.perf_counter()
-            side()
-            seconds[name].append(time.perf_counter() - start)
+            own = side()
+            seconds[name].append(time.perf_counter() - start if own is None else own)
     return seconds
 
 

@@ -1,0 +1,146 @@
+"""`make bench`, second part: how the cost of a row and of a pair grows; writes metrics/sweep.csv and metrics/sweep.svg.
+
+Times are medians of three repetitions. Models of other sizes than SmolLM2-135M have random weights.
+"""
+
+import copy
+import functools
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import click
+import decoding
+import matplotlib as mpl
+import pandas as pd
+import torch
+from measure import BASE, alternate
+from orpo import Case, seconds_of, trainer
+from transformers import AutoModelForCausalLM
+
+from tightlip.files import atomic_file
+from tightlip.models.attention import GROUPED
+from tightlip.models.loading import load_model
+
+METRICS = Path(__file__).parents[1] / "metrics"
+SIZES = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9, "num_key_value_heads": 3}
+"""Of SmolLM2-135M; other sizes are these by a factor, with as many layers."""
+
+
+class Point(NamedTuple):
+    """A measured point: which panel and curve it belongs to, its place on the axis, and what was measured."""
+
+    panel: str
+    curve: str
+    x: float
+    value: float
+
+
+def batches() -> Iterator[Point]:
+    """Decoding: a step's time per prompt."""
+    for batch in (1, 2, 4, 8, 16, 32):
+        positive, negative = decoding.prompts(batch)
+        curves = {"guided": negative, "unguided": None}
+        for curve, other in curves.items():
+            seconds = _median(lambda: decoding.seconds_per_step(positive, other))  # noqa: B023
+            yield Point("ms per token and prompt, by prompts in the batch", curve, batch, 1e3 * seconds / batch)
+
+
+def lengths() -> Iterator[Point]:
+    """Decoding and reading a prompt, by its length."""
+    for length in (64, 128, 256, 512, 1024, 2048):
+        prompt = decoding.random_ids(length, decoding.random.Random(0))
+        seconds = _median(lambda: decoding.seconds_per_step([prompt], None))  # noqa: B023
+        yield Point("ms, by tokens of the prompt", "one more token", length, 1e3 * seconds)
+        seconds = _median(lambda: decoding.ours([prompt], None, 1, 1))  # noqa: B023
+        yield Point("ms, by tokens of the prompt", "the prompt, for every 100 tokens", length, 1e5 * seconds / length)
+
+
+def pairs() -> Iterator[Point]:
+    """ORPO: a pair's time, by length of the prompt and by pairs per prompt; stock only where it is fast enough."""
+    for length in (64, 128, 256, 512, 1024):
+        case = Case(length, 48, steps=1)
+        for kind in ("stock", "tightlip"):
+            yield Point("s per ORPO pair, by tokens of the prompt", kind, length, _train(kind, case) / case.batch)
+    for count in (1, 2, 4, 8):
+        case = Case(256, 48, pairs_per_prompt=count, batch=count, steps=1)
+        yield Point("s per ORPO pair, by pairs per prompt", "tightlip", count, _train("tightlip", case) / count)
+
+
+def sizes() -> Iterator[Point]:
+    """Model size, in millions of parameters."""
+    for factor in (1 / 3, 2 / 3, 1, 5 / 3, 7 / 3):
+        config = copy.deepcopy(load_model(BASE).config)
+        for name, value in SIZES.items():
+            setattr(config, name, round(value * factor))
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
+        model.set_attn_implementation(GROUPED)
+        millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+        seconds = _median(functools.partial(decoding.seconds_per_step, *decoding.prompts(1), of=model))
+        yield Point("by millions of parameters", "guided step, batch 1 (10 ms)", millions, 100 * seconds)
+        case = Case(256, 48, steps=1)
+        seconds = _train("tightlip", case, model) / case.batch
+        yield Point("by millions of parameters", "ORPO pair, 256 + 2 · 48 tokens (s)", millions, seconds)
+
+
+def _median(side: Callable[[], float | None]) -> float:
+    return statistics.median(alternate({"": side})[""])
+
+
+def _train(kind: str, case: Case, model: Any = None) -> float:
+    with tempfile.TemporaryDirectory() as work:
+        return _median(seconds_of(trainer(kind, case, work, model)))
+
+
+def draw(points: pd.DataFrame, path: Path) -> None:
+    """Draw one panel per question, both axes logarithmic."""
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "tightlip"  # the same file for the same figures
+    from matplotlib import pyplot as plt
+
+    panels = list(points.groupby("panel", sort=False))
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.6), layout="constrained")
+    for axis, (panel, of_panel) in zip(axes, panels, strict=True):
+        for curve, of_curve in of_panel.groupby("curve", sort=False):
+            axis.plot(of_curve["x"], of_curve["value"], marker="o", label=curve)
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        ticks = sorted(set(of_panel["x"]))
+        axis.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("{x:g}")
+        axis.tick_params(which="both", labelsize=8)
+        axis.set_title(panel, fontsize=10)
+        axis.legend(fontsize=8)
+        axis.grid(visible=True, which="both", alpha=0.3)
+    figure.savefig(path, metadata={"Date": None})
+
+
+@click.command()
+def main() -> None:
+    """Measure how costs grow: about 10 minutes on two idle cores."""
+    if not BASE.is_dir():
+        raise click.ClickException("models/base is missing; run `dvc repro fetch_base`")
+    rows = []
+    for sweep in (batches, lengths, pairs, sizes):
+        for point in sweep():
+            click.echo(f"{point.panel:45} {point.curve:36} {point.x:8.0f} {point.value:10.4g}")
+            rows.append(point._replace(value=float(f"{point.value:.4g}")))
+    points = pd.DataFrame(rows)
+    with atomic_file(METRICS / "sweep.csv") as path:
+        points.to_csv(path, index=False)
+    with atomic_file(METRICS / "sweep.svg") as path:
+        draw(points, path)
+
+
+if __name__ == "__main__":
+    main()
