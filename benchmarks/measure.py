@@ -15,10 +15,10 @@ REPETITIONS = 3
 Seconds = dict[str, list[float]]
 
 
-def alternate(sides: Mapping[str, Callable[[], float | None]], *, warm: bool = True) -> Seconds:
+def alternate(sides: Mapping[str, Callable[[], object]], *, warm: bool = True) -> Seconds:
     """Seconds of every side in every repetition, after a first round that goes uncounted.
 
-    The sides take turns, so that a change of the machine's speed hits all of them. A side that returns a number has
+    The sides take turns, so that a change of the machine's speed hits all of them. A side that returns a float has
     measured itself.
     """
     if warm:
@@ -29,7 +29,7 @@ def alternate(sides: Mapping[str, Callable[[], float | None]], *, warm: bool = T
         for name, side in sides.items():
             start = time.perf_counter()
             own = side()
-            seconds[name].append(time.perf_counter() - start if own is None else own)
+            seconds[name].append(own if isinstance(own, float) else time.perf_counter() - start)
     return seconds
 
 

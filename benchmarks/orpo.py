@@ -52,7 +52,8 @@ class Case:
 CASES = {
     "orpo_speedup_256_48": Case(256, 48, steps=3),
     "orpo_speedup_1024_96": Case(1024, 96, steps=1),
-    "orpo_speedup_4_pairs_per_prompt": Case(256, 48, pairs_per_prompt=4, batch=4, steps=2),
+    "orpo_speedup_4_pairs_per_prompt": Case(256, 48, pairs_per_prompt=4, batch=8, steps=1),  # two prompts a step
+    "orpo_speedup_4_pairs_one_prompt_a_step": Case(256, 48, pairs_per_prompt=4, batch=4, steps=2),
 }
 
 

@@ -43,6 +43,7 @@ def main(engines: tuple[str, ...]) -> None:
     rows = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
     for engine in engines or ENGINES:
         for name, value, sides in importlib.import_module(engine).measure():
+            rows = {key: old for key, old in rows.items() if key.partition(".")[0] != name}
             rows[name] = value
             for side, measured in sides.items():
                 rows[f"{name}.{side}"] = round(statistics.median(measured), 4)

@@ -106,23 +106,26 @@ def draw(points: pd.DataFrame, path: Path) -> None:
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "tightlip"  # the same file for the same figures
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     panels = list(points.groupby("panel", sort=False))
-    figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 3.6), layout="constrained")
-    for axis, (panel, of_panel) in zip(axes, panels, strict=True):
+    figure, axes = plt.subplots(2, 3, figsize=(12.6, 7), layout="constrained")
+    axes.flat[-1].set_axis_off()
+    for axis, (panel, of_panel) in zip(axes.flat, panels, strict=False):
         for curve, of_curve in of_panel.groupby("curve", sort=False):
             axis.plot(of_curve["x"], of_curve["value"], marker="o", label=curve)
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")
         ticks = sorted(set(of_panel["x"]))
         axis.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:g}")
-        axis.yaxis.set_minor_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(ticker.NullFormatter())
         axis.tick_params(which="both", labelsize=8)
         axis.set_title(panel, fontsize=10)
         axis.legend(fontsize=8)
         axis.grid(visible=True, which="both", alpha=0.3)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, format="svg", metadata={"Date": None})
 
 
 @click.command()
