@@ -9,10 +9,22 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import click
+
 BASE = Path(__file__).parents[1] / "models/base"
 REPETITIONS = 3
 
 Seconds = dict[str, list[float]]
+
+
+def need_base() -> None:
+    """Check that the model is there.
+
+    Raises:
+        ClickException: it is not.
+    """
+    if not BASE.is_dir():
+        raise click.ClickException("models/base is missing; run `dvc repro fetch_base`")
 
 
 def alternate(sides: Mapping[str, Callable[[], object]], *, warm: bool = True) -> Seconds:

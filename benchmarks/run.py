@@ -7,15 +7,13 @@ import importlib
 import json
 import os
 import statistics
-import sys
 from pathlib import Path
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-sys.path.insert(0, str(Path(__file__).parent))
 
 import click
-from measure import BASE
+from measure import need_base
 
 from tightlip.files import write_json
 
@@ -38,8 +36,7 @@ def main(engines: tuple[str, ...]) -> None:
 
     Figures of engines that are not measured stay as they were.
     """
-    if not BASE.is_dir():
-        raise click.ClickException("models/base is missing; run `dvc repro fetch_base`")
+    need_base()
     rows = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
     for engine in engines or ENGINES:
         for name, value, sides in importlib.import_module(engine).measure():

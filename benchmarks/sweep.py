@@ -6,8 +6,8 @@ Times are medians of three repetitions. Models of other sizes than SmolLM2-135M 
 import copy
 import functools
 import os
+import random
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,14 +15,13 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-sys.path.insert(0, str(Path(__file__).parent))
 
 import click
 import decoding
 import matplotlib as mpl
 import pandas as pd
 import torch
-from measure import BASE, alternate
+from measure import BASE, alternate, need_base, random_ids
 from orpo import Case, seconds_of, trainer
 from transformers import AutoModelForCausalLM
 
@@ -57,7 +56,7 @@ def batches() -> Iterator[Point]:
 def lengths() -> Iterator[Point]:
     """Decoding and reading a prompt, by its length."""
     for length in (64, 128, 256, 512, 1024, 2048):
-        prompt = decoding.random_ids(length, decoding.random.Random(0))
+        prompt = random_ids(length, random.Random(0))
         seconds = _median(lambda: decoding.seconds_per_step([prompt], None))  # noqa: B023
         yield Point("ms, by tokens of the prompt", "one more token", length, 1e3 * seconds)
         seconds = _median(lambda: decoding.ours([prompt], None, 1, 1))  # noqa: B023
@@ -65,7 +64,7 @@ def lengths() -> Iterator[Point]:
 
 
 def pairs() -> Iterator[Point]:
-    """ORPO: a pair's time, by length of the prompt and by pairs per prompt; stock only where it is fast enough."""
+    """ORPO: a pair's time, by length of the prompt beside stock's, and by pairs per prompt."""
     for length in (64, 128, 256, 512, 1024):
         case = Case(length, 48, steps=1)
         for kind in ("stock", "tightlip"):
@@ -131,8 +130,7 @@ def draw(points: pd.DataFrame, path: Path) -> None:
 @click.command()
 def main() -> None:
     """Measure how costs grow: about 10 minutes on two idle cores."""
-    if not BASE.is_dir():
-        raise click.ClickException("models/base is missing; run `dvc repro fetch_base`")
+    need_base()
     rows = []
     for sweep in (batches, lengths, pairs, sizes):
         for point in sweep():

@@ -23,6 +23,24 @@ def tiny_model(tiny_tokenizer: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
+def sliding_model() -> Any:
+    """Two-layer Qwen2 in eval mode, one of whose layers sees the last four tokens alone."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    config = Qwen2Config(
+        vocab_size=80, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, use_sliding_window=True, sliding_window=4, max_window_layers=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+    return model
+
+
+@pytest.fixture(scope="session")
 def tiny_model_dir(tiny_model: Any, tiny_tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The two saved as `load_model` and `load_tokenizer` expect them; not to be written to."""
     path = tmp_path_factory.mktemp("tiny_model")

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from tightlip.models.packing import PROMPT, Group, Packed, pack, part_means, read_shared, run
 from tightlip.models.random_model import random_model, random_tokenizer
@@ -54,12 +53,8 @@ def test_a_beginning_that_all_prompts_share_may_be_run_once(beginning: list[int]
     torch.testing.assert_close(found, scored_logits(MODEL, whole), **TOLERANCE)
 
 
-def test_a_model_whose_layers_forget_shares_no_beginning() -> None:
-    config = Qwen2Config(
-        vocab_size=80, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, use_sliding_window=True, sliding_window=4, max_window_layers=1,
-    )  # fmt: skip
-    assert read_shared(Qwen2ForCausalLM(config).eval(), [1, 2, 3]) == ()
+def test_a_model_whose_layers_forget_shares_no_beginning(sliding_model: Any) -> None:
+    assert read_shared(sliding_model, [1, 2, 3]) == ()
     assert read_shared(MODEL, []) == ()
 
 
