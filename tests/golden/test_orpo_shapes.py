@@ -43,7 +43,7 @@ def trainer(kind: type, work: Path | str, rows: list[EncodedPair], batch_size: i
     config = ORPOConfig(
         output_dir=str(work), beta=0.3, bf16=False, seed=5, report_to=[], remove_unused_columns=False, use_cpu=True,
         activation_checkpointing=False, dataloader_pin_memory=False, max_steps=50, logging_steps=1,
-        learning_rate=5e-3, per_device_train_batch_size=batch_size, save_strategy="no", disable_tqdm=True,
+        learning_rate=2e-3, per_device_train_batch_size=batch_size, save_strategy="no", disable_tqdm=True,
         max_length=512,
     )  # fmt: skip
     lora = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)

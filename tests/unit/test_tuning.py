@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tightlip.models.chat import SENTENCE_TOKENS
-from tightlip.models.tuning import IGNORED, encode_dialogue, pad_batch, tune
+from tightlip.models.packing import PADDING
+from tightlip.models.tuning import IGNORED, collate, encode_dialogue, tune
 from tightlip.records import Dialogue, Role, Turn
 
 ROLES: tuple[Role, Role] = ("user", "assistant")
@@ -65,11 +66,17 @@ def test_a_template_that_changes_an_answer_is_an_error_that_names_the_dialogue(t
 
 
 def test_batches_are_padded_on_the_right_and_padding_is_neither_seen_nor_scored() -> None:
-    rows = [{"input_ids": [5, 6, 7], "labels": [IGNORED, 6, 7]}, {"input_ids": [8], "labels": [8]}]
-    batch = pad_batch(rows, pad_id=2)
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 2, 2]]
-    assert batch["labels"].tolist() == [[IGNORED, 6, 7], [8, IGNORED, IGNORED]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    rows = [
+        {"input_ids": [5, 6, 7, 9], "labels": [IGNORED, 6, IGNORED, 9]},
+        {"input_ids": [8, 3], "labels": [8, 3]},  # nothing predicts a first token
+    ]
+    batch = collate(rows)
+    assert batch["input_ids"].shape == (2, 4)
+    assert batch["input_ids"][0].tolist() == [5, 6, 7, 9]
+    assert batch["segments"].tolist() == [[0, 0, 0, 0], [0, 0, PADDING, PADDING]]
+    assert batch["attention_mask"][1, 0, 1].tolist() == [True, True, False, False]
+    assert batch["scored"].tolist() == [0, 2, 4]  # of the flattened batch: what predicts 6, 9 and 3
+    assert batch["targets"].tolist() == [6, 9, 3]
 
 
 def test_the_loss_is_that_of_the_library(tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path) -> None:
@@ -78,13 +85,17 @@ def test_the_loss_is_that_of_the_library(tiny_model: Any, tiny_tokenizer: Any, t
     from tightlip.models.tuning import _AnswerTrainer
 
     rows = [encode_dialogue(tiny_tokenizer, each, 512) for each in (TWO, dialogue("Who am I?", "Anna."))]
-    batch = pad_batch(rows, tiny_tokenizer.eos_token_id)
+    longest = max(len(row["input_ids"]) for row in rows)
+    padded = {
+        name: torch.tensor([row[name] + [fill] * (longest - len(row[name])) for row in rows])
+        for name, fill in (("input_ids", tiny_tokenizer.eos_token_id), ("labels", IGNORED))
+    }
     model = copy.deepcopy(tiny_model)
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
-        expected = model(**batch).loss  # transformers shifts the labels itself
+        expected = model(**padded).loss  # transformers shifts the labels itself
     arguments = TrainingArguments(output_dir=str(tmp_path), report_to=[], use_cpu=True)
     trainer = _AnswerTrainer(model=model, args=arguments)
-    torch.testing.assert_close(trainer.compute_loss(model, batch).detach(), expected.float(), rtol=1e-2, atol=0)
+    torch.testing.assert_close(trainer.compute_loss(model, collate(rows)).detach(), expected.float(), rtol=1e-2, atol=0)
 
 
 @pytest.fixture(scope="module")

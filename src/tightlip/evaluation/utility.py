@@ -15,7 +15,8 @@ from tqdm import tqdm
 from tightlip.guidance.asking import Asking
 from tightlip.guidance.combine import combine
 from tightlip.models.chat import encode_completion, encode_prompt
-from tightlip.models.packing import Group, Shared, pack, part_means, read_shared, run, to_device
+from tightlip.models.llama import Shared
+from tightlip.models.packing import Group, pack, part_means, read_shared, run, to_device
 from tightlip.models.scoring import head_logits
 from tightlip.prompts import DEFAULT_SYSTEM, QUESTION, with_condition
 from tightlip.records import Condition, Message, Question, UtilityOutcome
@@ -40,7 +41,8 @@ def answer_questions(
     conditions: dict[Condition, None] = dict.fromkeys(asking.condition for asking in askings)
     if any(asking.scale != 1 for asking in askings):
         conditions["negative"] = None
-    asked = {condition: _Asked(model, tokenizer, questions, condition) for condition in conditions}
+    options = [[encode_completion(tokenizer, text, end=False) for text in each.options] for each in questions]
+    asked = {condition: _Asked(model, tokenizer, questions, options, condition) for condition in conditions}
     by_length = sorted(range(len(questions)), key=lambda i: len(questions[i].question + "".join(questions[i].options)))
     outcomes: list[dict[int, UtilityOutcome]] = [{} for _ in askings]
     for start in tqdm(range(0, len(questions), batch_size), desc=progress, unit="batch"):
@@ -54,17 +56,21 @@ def answer_questions(
 class _Asked:
     """All questions under one condition: the beginning that their prompts share is read once."""
 
-    def __init__(self, model: Any, tokenizer: Any, questions: Sequence[Question], condition: Condition) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        questions: Sequence[Question],
+        options: Sequence[Sequence[Sequence[int]]],
+        condition: Condition,
+    ) -> None:
         prompts = [encode_prompt(tokenizer, with_condition(_messages(each), condition)) for each in questions]
         # At least one token of each prompt is left: the first token of an option is scored from its state.
         columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
         common = sum(1 for _ in itertools.takewhile(lambda tokens: len(set(tokens)) == 1, columns))
         self.shared: Shared = read_shared(model, prompts[0][:common])
         common = common if self.shared else 0
-        self.groups = [
-            Group(prompt[common:], [encode_completion(tokenizer, text, end=False) for text in question.options])
-            for prompt, question in zip(prompts, questions, strict=True)
-        ]
+        self.groups = [Group(prompt[common:], texts) for prompt, texts in zip(prompts, options, strict=True)]
 
 
 @torch.inference_mode()

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+
+from tightlip.models.packing import keeps_all_tokens
 
 PREFILL_TOKENS = 1024
 """Tokens of prompts run at a time on a CPU, where more no longer fits its caches; times 16 elsewhere."""
@@ -32,7 +33,7 @@ class ModelRows:
     def __init__(self, model: Any, pad_id: int) -> None:
         self.model, self.pad_id, self.device = model, pad_id, model.device
         self.cache, self.mask = DynamicCache(config=model.config), torch.empty(0, 0, dtype=torch.long)
-        self.joinable = all(type(layer) is DynamicLayer for layer in self.cache.layers)
+        self.joinable = keeps_all_tokens(self.cache)
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Read prompts, which come sorted by length, in groups."""

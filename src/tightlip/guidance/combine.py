@@ -34,19 +34,35 @@ def combine(positive: Tensor, negative: Tensor, scale: float, space: Space, plau
         raise ValueError(f"guidance scale must be at least 0, not {scale}")
     if not 0 <= plausibility <= 1:
         raise ValueError(f"plausibility must be between 0 and 1, not {plausibility}")
-    positive, negative = positive.float(), negative.float()
     if scale == 1:
-        return torch.log_softmax(positive, dim=-1)
+        return torch.log_softmax(positive.float(), dim=-1)
+    # Two tables of our own, written over and over: fresh ones take longer than what is done in them.
+    positive, negative = (each.to(torch.float32, copy=True) for each in (positive, negative))
+    banned = _banned(positive, negative, plausibility)
+    if space == "log":
+        # What the logits are normalised by is a constant. −inf − (−inf) would be NaN, and is banned.
+        guided = negative.lerp_(positive, scale)
+        if banned is not None:
+            guided.masked_fill_(banned, -torch.inf)
+        return torch.log_softmax(guided, dim=-1, out=guided)
+    for each in (positive, negative):
+        # Banned in both branches before they are normalised: what is left then always has mass.
+        if banned is not None:
+            each.masked_fill_(banned, -torch.inf)
+        torch.softmax(each, dim=-1, out=each)
+    guided = negative.lerp_(positive, scale).clamp_(min=0)
+    guided.div_(guided.sum(dim=-1, keepdim=True))
+    # log 0 takes ten times as long as any other: the smallest number stands for it, and is made −inf afterwards.
+    return functional.threshold(guided.clamp_(min=TINY).log_(), math.log(TINY) + 1e-3, -math.inf, inplace=True)
+
+
+def _banned(positive: Tensor, negative: Tensor, plausibility: float) -> Tensor | None:
+    """Find the tokens that are banned in either branch or not plausible; None, if there are none."""
+    lowest = torch.minimum(positive.amin(), negative.amin())
+    if plausibility == 0 and lowest > -torch.inf:
+        return None
     banned = torch.isneginf(positive + negative)
     if plausibility > 0:
         best = positive.masked_fill(banned, -torch.inf).amax(-1, keepdim=True)
         banned |= positive < best + math.log(plausibility)
-    if space == "log":
-        # What the logits are normalised by is a constant. −inf − (−inf) would be NaN, and is banned.
-        return torch.lerp(negative, positive, scale).masked_fill_(banned, -torch.inf).log_softmax(-1)
-    # Banned in both branches before they are normalised: what is left then always has mass.
-    of_positive, of_negative = (each.masked_fill(banned, -torch.inf).softmax(-1) for each in (positive, negative))
-    guided = torch.lerp(of_negative, of_positive, scale).clamp_(min=0)
-    guided.div_(guided.sum(dim=-1, keepdim=True))
-    # log 0 takes ten times as long as any other: the smallest number stands for it, and is made −inf afterwards.
-    return functional.threshold(guided.clamp_(min=TINY).log_(), math.log(TINY) + 1e-3, -math.inf, inplace=True)
+    return banned

@@ -6,6 +6,7 @@ and `llama` (Llamas on a CPU).
 Shapes: B prompts in the batch, N rows of the forward (one or two per prompt: positive, negative), V vocabulary.
 """
 
+import functools
 import random
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -130,9 +131,9 @@ def generate(
         for i, (rows_of, scale) in enumerate(zip(branches, scales, strict=True))
     ]
 
-    def new_rows() -> Rows:
-        return LlamaRows(model, prompt_cache) if supports(model) else ModelRows(model, pad_id)
-
+    new_rows: Callable[[], Rows] = functools.partial(ModelRows, model, pad_id)
+    if supports(model):
+        new_rows = functools.partial(LlamaRows, model, prompt_cache)
     with tqdm(total=len(prompts), desc=progress, disable=progress is None, unit="prompt") as bar:
         _decode(new_rows, work, settings, bar)
     answers = [prompt.answer for prompt in work]
@@ -167,7 +168,7 @@ def _decode(new_rows: Callable[[], Rows], prompts: Sequence[_Prompt], settings: 
     while waiting or running:
         free = settings.batch_size - len(running)
         if waiting and (not running or (rows.joinable and free >= max(1, settings.batch_size // 4))):
-            if not running:
+            if logits_NV is not None and not running:
                 rows, logits_NV = new_rows(), None
             added = [waiting.popleft() for _ in range(min(free, len(waiting)))]
             logits_NV = _add(rows, logits_NV, added)
@@ -212,14 +213,18 @@ def _close_gaps(prompts: Sequence[_Prompt]) -> list[int]:
 def _next_tokens(logits_NV: Tensor, prompts: Sequence[_Prompt], settings: _Settings) -> Tensor:
     """Pick one token per prompt, shape (B,)."""
     logits_NV[:, settings.banned_ids] = -torch.inf
-    scores_BV = logits_NV[[prompt.rows[0] for prompt in prompts]].float()
-    guided: dict[float, list[int]] = {}
+    alike: dict[float, list[int]] = {}  # places of the prompts with the same γ
     for place, prompt in enumerate(prompts):
-        if len(prompt.rows) == 2:
-            guided.setdefault(prompt.scale, []).append(place)
-    for scale, places in guided.items():
-        positive, negative = (logits_NV[[prompts[i].rows[branch] for i in places]] for branch in (0, 1))
-        scores_BV[places] = combine(positive, negative, scale, settings.space, settings.plausibility)
+        alike.setdefault(prompt.scale if len(prompt.rows) == 2 else 1.0, []).append(place)
+    scores: list[Tensor] = []
+    for scale, places in alike.items():
+        branches = [logits_NV[list(rows)] for rows in zip(*(prompts[place].rows for place in places), strict=True)]
+        if len(branches) == 1:
+            scores.append(branches[0].float())
+        else:
+            scores.append(combine(branches[0], branches[1], scale, settings.space, settings.plausibility))
+    order = torch.tensor([place for places in alike.values() for place in places]).argsort()
+    scores_BV = scores[0] if len(scores) == 1 else torch.cat(scores)[order]
     if settings.temperature == 0:
         return scores_BV.argmax(dim=-1)
     upto_BV = torch.softmax(scores_BV.double() / settings.temperature, dim=-1).cumsum(dim=-1)

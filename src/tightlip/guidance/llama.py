@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import LlamaForCausalLM
 
 from tightlip.models.attention import grouped_attention
+from tightlip.models.llama import plain
 
 COLUMNS = 32
 """The cache grows by so many columns; products over a part of its columns would be slower than over all."""
@@ -82,9 +82,11 @@ class LlamaRows:
         needed = -(-max(self.lengths) // COLUMNS) * COLUMNS
         if len(self.lengths) > rows or not 3 * columns // 4 <= needed <= columns:
             kept = min(columns, needed)
-            # Zeros: what no row has written yet is weighted with 0, and must be finite.
-            self.cache = old.new_zeros(layers, two, max(len(self.lengths), rows), groups, needed, size)
+            self.cache = old.new_empty(layers, two, max(len(self.lengths), rows), groups, needed, size)
             self.cache[:, :, :rows, :, :kept] = old[..., :kept, :]
+            # What no row has written yet is weighted with 0, and must be finite.
+            self.cache[:, :, :rows, :, kept:] = 0
+            self.cache[:, :, rows:] = 0
 
     def select(self, order: Sequence[int]) -> None:
         """Move rows."""
@@ -190,14 +192,11 @@ def _fingerprint(model: Any) -> list[tuple[int, int]]:
 
 def supports(model: Any) -> bool:
     """Say whether steps of the model can be written out: a plain Llama on a CPU, its adapter merged, nothing hooked."""
-    if type(model) is not LlamaForCausalLM or model.device.type != "cpu":
+    if not plain(model):
         return False
     linear = [module for name, module in model.named_modules() if name.endswith(("_proj", "lm_head"))]
     return (
-        model.config.hidden_act == "silu"
-        and model.config.rope_parameters["rope_type"] in ("default", "linear", "llama3")
-        and all(type(module) is nn.Linear and module.bias is None for module in linear)
-        and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+        all(type(module) is nn.Linear and module.bias is None for module in linear)
         and not any(weight.is_inference() for weight in model.parameters())  # they do not tell of changes
         and sum(weight.nbytes for weight in model.parameters()) <= LARGEST
     )

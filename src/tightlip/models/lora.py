@@ -6,7 +6,7 @@ few matrix products that add into one another, in the dtype the layer computes i
 Shapes: T tokens, I input and O output features, R rank.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -46,19 +46,35 @@ class _LoraLinear(torch.autograd.Function):
         )
 
 
+class InUse(NamedTuple):
+    """A layer's adapter at work."""
+
+    name: str
+    rank: int
+    scaling: float
+
+
 class FusedLinear(lora.Linear):
     """PEFT's LoRA layer, faster while it trains; anything but plain LoRA on a frozen weight goes PEFT's way."""
 
+    @property
+    def in_use(self) -> InUse | None:
+        """The one adapter that is added to the layer's output; None if that is none, several or merged."""
+        names = self.active_adapters
+        if self.disable_adapters or self.merged or len(names) != 1 or names[0] not in self.lora_A:
+            return None
+        return InUse(names[0], self.r[names[0]], self.scaling[names[0]])
+
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return the layer's output, shape (…, O)."""
-        base, names = self.base_layer, self.active_adapters
-        if self.disable_adapters or self.merged or len(names) != 1 or args or kwargs:
+        base, adapter = self.base_layer, self.in_use
+        if adapter is None or args or kwargs:
             return super().forward(x, *args, **kwargs)
         with compute_dtype(x) as dtype:
             bias = None if base.bias is None else base.bias.to(dtype)
             out: Tensor = _LoraLinear.apply(
                 x.reshape(-1, x.shape[-1]).to(dtype), base.weight.to(dtype), bias,
-                self.lora_A[names[0]].weight, self.lora_B[names[0]].weight, self.scaling[names[0]],
+                self.lora_A[adapter.name].weight, self.lora_B[adapter.name].weight, adapter.scaling,
             )  # fmt: skip
         return out.view(*x.shape[:-1], -1)
 

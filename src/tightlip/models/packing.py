@@ -16,13 +16,11 @@ from torch.nn import functional
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from tightlip.models.scoring import last_hidden
+from tightlip.models import llama
+from tightlip.models.llama import Shared
+from tightlip.models.scoring import last_hidden, unwrap
 
 PROMPT = PADDING = -1
-
-
-Shared = Sequence[tuple[Tensor, Tensor]]
-"""Keys and values of a layer each, shape (1, key-value heads, tokens, head size)."""
 
 
 class Group(NamedTuple):
@@ -115,25 +113,34 @@ def run(model: Any, batch: Packed, shared: Shared = ()) -> Tensor:
         batch: what to run.
         shared: from `read_shared`: what comes before every prompt of the batch.
     """
-    inputs = {name: batch[name] for name in ("input_ids", "position_ids", "attention_mask")}
+    before = shared[0][0].shape[2] if shared else 0
+    ids_BL, positions_BL = batch["input_ids"], batch["position_ids"] + before
+    mask = functional.pad(batch["attention_mask"], (before, 0), value=True)
+    rows, length = ids_BL.shape
+    if llama.supports(unwrap(model), rows, length, before + length):
+        return llama.last_hidden(unwrap(model), ids_BL, positions_BL, mask, shared)
+    inputs = {"input_ids": ids_BL, "position_ids": positions_BL, "attention_mask": mask}
     if not shared:
         return last_hidden(model, **inputs)
-    cache, before = DynamicCache(config=model.config), shared[0][0].shape[2]
+    cache = DynamicCache(config=model.config)
     for number, states in enumerate(shared):
-        cache.update(*(state.expand(len(inputs["input_ids"]), -1, -1, -1) for state in states), number)
-    inputs["position_ids"] = inputs["position_ids"] + before
-    inputs["attention_mask"] = functional.pad(inputs["attention_mask"], (before, 0), value=True)
+        cache.update(*(state.expand(rows, -1, -1, -1) for state in states), number)
     return last_hidden(model, past_key_values=cache, **inputs)
 
 
 def read_shared(model: Any, ids: Sequence[int]) -> Shared:
     """Run the beginning that prompts share; nothing, if there is none or the model's cache forgets."""
     cache = DynamicCache(config=model.config)
-    if not ids or any(type(layer) is not DynamicLayer for layer in cache.layers):
+    if not ids or not keeps_all_tokens(cache):
         return ()
     with torch.inference_mode():
         last_hidden(model, past_key_values=cache, input_ids=torch.tensor([ids], device=model.device))
     return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def keeps_all_tokens(cache: DynamicCache) -> bool:
+    """Say whether all layers of an empty cache will hold all tokens; a sliding window forgets."""
+    return all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
 def part_means(values_S: Tensor, part_S: Tensor) -> Tensor:

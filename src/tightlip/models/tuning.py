@@ -10,7 +10,8 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from tightlip.models.chat import encode_completion, encode_prompt, fit_messages
 from tightlip.models.lora import attach_lora
-from tightlip.models.scoring import last_hidden, token_logps
+from tightlip.models.packing import Group, Packed, pack, run
+from tightlip.models.scoring import token_logps
 from tightlip.records import Dialogue
 
 IGNORED = -100
@@ -36,26 +37,26 @@ def encode_dialogue(tokenizer: Any, dialogue: Dialogue, max_length: int) -> dict
     return {"input_ids": ids, "labels": labels}
 
 
-def pad_batch(rows: Sequence[dict[str, list[int]]], pad_id: int) -> dict[str, torch.Tensor]:
-    """Pad encoded dialogues on the right."""
-    longest = max(len(row["input_ids"]) for row in rows)
-
-    def padded(name: str, fill: int) -> torch.Tensor:
-        return torch.tensor([row[name] + [fill] * (longest - len(row[name])) for row in rows])
-
-    mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows])
-    return {"input_ids": padded("input_ids", pad_id), "labels": padded("labels", IGNORED), "attention_mask": mask}
+def collate(rows: Sequence[dict[str, list[int]]]) -> Packed:
+    """Pack encoded dialogues; their labelled tokens are scored."""
+    batch = pack([Group(row["input_ids"], ()) for row in rows], score_prompt=True)
+    labels = torch.tensor([label for row in rows for label in row["labels"][1:]])
+    chosen = labels != IGNORED
+    batch["scored"], batch["targets"], batch["part"] = (batch[name][chosen] for name in ("scored", "targets", "part"))
+    return batch
 
 
 class _AnswerTrainer(Trainer):
     """The library's trainer; labelled tokens alone pass the head."""
 
-    def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], *_: Any, **__: Any) -> torch.Tensor:
-        labels = torch.nn.functional.pad(inputs.pop("labels")[:, 1:], (0, 1), value=IGNORED).flatten()
-        positions = (labels != IGNORED).nonzero().squeeze(-1)
-        with torch.autocast(labels.device.type, dtype=torch.bfloat16):
-            hidden = last_hidden(model, **inputs).flatten(0, 1)[positions]
-            return -token_logps(model, hidden, labels[positions]).mean()
+    def compute_loss(self, model: Any, inputs: Packed, *_: Any, **__: Any) -> torch.Tensor:
+        with torch.autocast(inputs["targets"].device.type, dtype=torch.bfloat16):
+            hidden = run(model, inputs).flatten(0, 1)[inputs["scored"]]
+            return -token_logps(model, hidden, inputs["targets"]).mean()
+
+    def floating_point_ops(self, inputs: Packed) -> int:
+        """Count nothing: nobody reads it, and the library counts the model's parameters anew at every step."""
+        return 0
 
 
 def tune(
@@ -89,7 +90,7 @@ def tune(
         model=attach_lora(model, config),
         args=arguments,
         train_dataset=rows,
-        data_collator=lambda batch: pad_batch(batch, tokenizer.eos_token_id),
+        data_collator=collate,
     )
     trainer.train()
     log = [

@@ -5,7 +5,7 @@ The only module that imports spaCy, and only when a function is called.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
@@ -108,12 +108,32 @@ def _read(pipeline: "Language", texts: Sequence[str]) -> Iterable["Doc"]:
     if not _only_sentences_matter(pipeline):
         return pipeline.pipe(texts, batch_size=_BATCH)  # type: ignore[no-any-return]
     names = pipeline.pipe_names
-    before = names[: names.index("ner")]
-    documents = list(pipeline.pipe(texts, batch_size=_BATCH, disable=set(names) - {"ner"}))
+    documents = [pipeline.make_doc(text) for text in texts]
+    _annotate(pipeline.get_pipe("ner"), documents)
     longer = [document for document in documents if any(len(entity) > 1 for entity in document.ents)]
-    for _ in pipeline.pipe(longer, batch_size=_BATCH, disable=set(names) - set(before)):
-        pass  # the documents themselves learn their sentence starts
+    for name in names[: names.index("ner")]:
+        _annotate(pipeline.get_pipe(name), longer)
     return [pipeline(document.text) if _crossed(document) else document for document in documents]
+
+
+def _annotate(component: Any, documents: Sequence["Doc"]) -> None:
+    """Run a component on documents.
+
+    A greedy parser is stepped from here: spaCy's own loop takes and drops Python's lock at every look at a token, and
+    takes twice as long for the same moves.
+    """
+    stepped = hasattr(component, "transition_states") and component.cfg["beam_width"] == 1
+    for start in range(0, len(documents), _BATCH):
+        batch = documents[start : start + _BATCH]
+        if not stepped:
+            component.set_annotations(batch, component.predict(batch))
+            continue
+        states = component.moves.init_batch(batch)
+        if going := [state for state in states if not state.is_final()]:
+            model = component.model.predict(batch)
+        while going:
+            going = component.transition_states(going, model.predict(going))
+        component.set_annotations(batch, states)
 
 
 def _only_sentences_matter(pipeline: "Language") -> bool:

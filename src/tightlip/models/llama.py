@@ -1,0 +1,341 @@
+"""The layers of a Llama on a CPU written out, with their backward pass: for training a LoRA and for scoring.
+
+Through transformers and PEFT half of a forward's time is not matrix products: casts and scalings of 210 adapters,
+norms and rotations of a dozen operations each, copies, Python. Here all layers are one operation for autograd, and
+adapters that meet the same input start with one product.
+
+Shapes: B rows, L tokens of a row, T = B · L, S keys, H query heads, G key-value heads, D head size, C model width,
+I and O features that enter and leave a projection, R rank, K projections with the same input, N layers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import LlamaForCausalLM
+
+from tightlip.models.attention import BLOCK, LARGEST, Blocks, attend, attend_backward, compute_dtype, to_bias
+
+Shared = Sequence[tuple[Tensor, Tensor]]
+"""Keys and values of a layer each, shape (1, G, tokens, D)."""
+
+SETS = (("q_proj", "k_proj", "v_proj"), ("o_proj",), ("gate_proj", "up_proj"), ("down_proj",))
+"""Projections of a layer that meet the same input."""
+
+
+class _Low(NamedTuple):
+    """The adapters of a set: `a` of all its projections, shape (K · R, I), and `b` of each, shape (O, R).
+
+    Those of all layers have one dimension more, N.
+    """
+
+    a: Tensor
+    b: Sequence[Tensor]
+
+    def of(self, layer: int) -> "_Low":
+        return _Low(self.a[layer], [b[layer] for b in self.b])
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run needs beside hidden states and adapters.
+
+    Attributes:
+        weights: per layer and set the frozen weights, shape (O, I) each.
+        norms: per layer both norms.
+        shape: B, L, H, G, D.
+        turn, query_turn: cosines and sines, shape (B, 1, L, D / 2); for queries they also scale the scores.
+        bias: of the scores, shape (B, 1, L, S).
+        shared: keys and values of what comes before every row.
+        scaling: of the adapters' output.
+    """
+
+    weights: Sequence[Sequence[Sequence[Tensor]]]
+    norms: Sequence[tuple[Any, Any]]
+    shape: tuple[int, int, int, int, int]
+    turn: tuple[Tensor, Tensor]
+    query_turn: tuple[Tensor, Tensor]
+    bias: Tensor
+    shared: Shared
+    scaling: float
+
+
+class _Kept(NamedTuple):
+    """What the backward pass of a layer needs, in the order of the forward pass; `low` is x Aᵀ · scaling per set."""
+
+    x_TC: Tensor
+    factor_T1: Tensor
+    normed_TC: Tensor
+    key_NSD: Tensor
+    value_NSD: Tensor
+    blocks: Blocks
+    attended_TI: Tensor
+    middle_TC: Tensor
+    mlp_factor_T1: Tensor
+    mlp_normed_TC: Tensor
+    gate_TI: Tensor
+    up_TI: Tensor
+    product_TI: Tensor
+    low: Sequence[Tensor]
+
+
+def plain(model: Any) -> bool:
+    """Say whether a model is a Llama on a CPU without biases, hooks or unusual parts; adapters may be on it."""
+    if type(model) is not LlamaForCausalLM or model.device.type != "cpu":
+        return False
+    projections = [module for layer in model.model.layers for names in SETS for module in _projections(layer, names)]
+    return (
+        model.config.hidden_act == "silu"
+        and model.config.rope_parameters["rope_type"] in ("default", "linear", "llama3")
+        and all(map(_linear, projections))
+        and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    )
+
+
+def supports(model: Any, batch: int, length: int, keys: int) -> bool:
+    """Say whether `last_hidden` can run rows of a model.
+
+    It can where the model is `plain`, has no adapter in use or one on all projections alike, computes in the type of
+    its weights, learns nothing but the adapter, and the scores of a layer fit (`attention.LARGEST`).
+
+    Args:
+        model: a causal language model; where it has a PEFT adapter, what is below it.
+        batch, length, keys: rows, tokens of each, and tokens that the last of them sees.
+    """
+    if not plain(model) or model.model.gradient_checkpointing:
+        return False
+    projections = [module for layer in model.model.layers for names in SETS for module in _projections(layer, names)]
+    adapters = {getattr(module, "in_use", None) for module in projections}
+    with compute_dtype(model.model.embed_tokens.weight) as dtype:
+        fits = all(_weight(module).dtype == dtype for module in projections)
+    norms = [norm for layer in model.model.layers for norm in (layer.input_layernorm, layer.post_attention_layernorm)]
+    learning = any(weight.requires_grad for weight in (*map(_weight, projections), *(norm.weight for norm in norms)))
+    return (
+        fits
+        and len(adapters) == 1
+        and not (torch.is_grad_enabled() and (learning or keys > length))
+        and batch * model.config.num_attention_heads * length * keys <= LARGEST
+    )
+
+
+def last_hidden(model: Any, ids_BL: Tensor, positions_BL: Tensor, mask: Tensor, shared: Shared = ()) -> Tensor:
+    """Run the decoder and return its last hidden states, shape (B, L, C), to which adapters get gradients.
+
+    Args:
+        model: see `supports`.
+        ids_BL: token ids.
+        positions_BL: their positions.
+        mask: bool, shape (B, 1, L, S), true where a token may look, never at a later one.
+        shared: see `packing.run`; nothing learns from them.
+    """
+    decoder, config = model.model, model.config
+    x = decoder.embed_tokens(ids_BL)
+    with compute_dtype(x) as dtype:
+        cos, sin = (each[:, None, :, : config.head_dim // 2].to(dtype) for each in decoder.rotary_emb(x, positions_BL))
+        scale = decoder.layers[0].self_attn.scaling
+        projections = [[_projections(layer, names) for names in SETS] for layer in decoder.layers]
+        adapter = getattr(projections[0][0][0], "in_use", None)
+        run = _Run(
+            weights=[[[_weight(module) for module in modules] for modules in sets] for sets in projections],
+            norms=[(layer.input_layernorm, layer.post_attention_layernorm) for layer in decoder.layers],
+            shape=(*ids_BL.shape, config.num_attention_heads, config.num_key_value_heads, config.head_dim),
+            turn=(cos, sin),
+            query_turn=(cos * scale, sin * scale),
+            bias=to_bias(mask, dtype),
+            shared=shared,
+            scaling=adapter.scaling if adapter else 1.0,
+        )
+        low = _stack(projections, adapter.name, dtype) if adapter else []
+        flat_TC: Tensor = _Layers.apply(x.flatten(0, 1).to(dtype), run, *low)
+    hidden: Tensor = decoder.norm(flat_TC.view(x.shape))
+    return hidden
+
+
+def _projections(layer: Any, names: Sequence[str]) -> list[Any]:
+    part = layer.self_attn if hasattr(layer.self_attn, names[0]) else layer.mlp
+    return [getattr(part, name) for name in names]
+
+
+def _linear(projection: Any) -> bool:
+    """Whether a projection is a plain linear layer, or one of ours (`lora.FusedLinear`) with one adapter or none."""
+    if type(projection) is not nn.Linear:
+        ours = hasattr(projection, "in_use") and not projection.merged
+        if not ours or (projection.in_use is None and not projection.disable_adapters):
+            return False
+    return projection.bias is None
+
+
+def _weight(projection: Any) -> Tensor:
+    weight: Tensor = getattr(projection, "base_layer", projection).weight
+    return weight
+
+
+def _stack(projections: Sequence[Sequence[Sequence[Any]]], name: str, dtype: torch.dtype) -> list[Tensor]:
+    """Stack the adapters of all layers: per set `a`, shape (N, K · R, I), and each `b`, shape (N, O, R)."""
+    stacked = []
+    for of_set in zip(*projections, strict=True):
+        of_projection = list(zip(*of_set, strict=True))
+        a = [torch.stack([each.lora_A[name].weight for each in modules]) for modules in of_projection]
+        stacked.append(torch.cat(a, dim=1).to(dtype))
+        stacked += [torch.stack([each.lora_B[name].weight for each in modules]).to(dtype) for modules in of_projection]
+    return stacked
+
+
+def _sets(low: Sequence[Tensor]) -> list[_Low]:
+    """Give the flat list of adapters its names back; nothing, if there are none."""
+    rest = iter(low)
+    return [_Low(next(rest), [next(rest) for _ in names]) for names in SETS] if low else []
+
+
+class _Layers(torch.autograd.Function):
+    """All layers; of hidden states, shape (T, C), and stacked adapters."""
+
+    @staticmethod
+    def forward(ctx: Any, x_TC: Tensor, run: _Run, *low: Tensor) -> Tensor:
+        kept: list[_Kept] | None = [] if any(ctx.needs_input_grad) else None
+        sets = _sets(low)
+        for number in range(len(run.weights)):
+            x_TC = _forward(x_TC, run, number, [each.of(number) for each in sets], kept)
+        ctx.run, ctx.kept = run, kept
+        ctx.save_for_backward(*low)
+        return x_TC
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        low, run, kept = ctx.saved_tensors, ctx.run, ctx.kept
+        of_low = [torch.empty_like(tensor) for tensor in low]
+        sets, of_sets, grad_TC = _sets(low), _sets(of_low), grads[0]
+        for number in reversed(range(len(run.weights))):
+            adapters, into = ([each.of(number) for each in which] for which in (sets, of_sets))
+            # What a layer kept is released with it.
+            grad_TC = _backward(grad_TC, run, number, adapters, into, kept.pop())
+        return grad_TC, None, *of_low
+
+
+def _forward(x_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], kept: list[_Kept] | None) -> Tensor:
+    """Run a layer."""
+    (batch, length, heads, groups, size), weights = run.shape, run.weights[number]
+    norm, mlp_norm = run.norms[number]
+    low: list[Tensor] = []
+
+    def project(which: int, x_TI: Tensor) -> list[Tensor]:
+        return _project(x_TI, weights[which], adapters[which] if adapters else None, run.scaling, low)
+
+    normed_TC, factor_T1 = _normed(x_TC, norm)
+    query_TI, key_TI, value_TI = project(0, normed_TC)
+    query_BHLD = _turned(_by_head(query_TI, batch, heads), *run.query_turn)
+    key_BGLD = _turned(_by_head(key_TI, batch, groups), *run.turn)
+    value_BGLD = _by_head(value_TI, batch, groups)
+    if run.shared:
+        key_BGLD, value_BGLD = (
+            torch.cat([before.expand(batch, -1, -1, -1), new], dim=2)
+            for before, new in zip(run.shared[number], (key_BGLD, value_BGLD), strict=True)
+        )
+    keys = key_BGLD.shape[2]
+    key_NSD, value_NSD = key_BGLD.reshape(-1, keys, size), value_BGLD.reshape(-1, keys, size)
+    blocks: Blocks | None = None if kept is None else []
+    attended_TI = attend(query_BHLD, key_NSD, value_NSD, run.bias, BLOCK, blocks).view(batch * length, -1)
+    middle_TC = project(1, attended_TI)[0].add_(x_TC)
+    mlp_normed_TC, mlp_factor_T1 = _normed(middle_TC, mlp_norm)
+    gate_TI, up_TI = project(2, mlp_normed_TC)
+    product_TI = functional.silu(gate_TI).mul_(up_TI)
+    if kept is not None and blocks is not None:
+        kept.append(
+            _Kept(
+                x_TC, factor_T1, normed_TC, key_NSD, value_NSD, blocks, attended_TI, middle_TC, mlp_factor_T1,
+                mlp_normed_TC, gate_TI, up_TI, product_TI, low,
+            )
+        )  # fmt: skip
+    return project(3, product_TI)[0].add_(middle_TC)
+
+
+def _backward(
+    grad_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], into: Sequence[_Low], kept: _Kept
+) -> Tensor:
+    """Return the gradient of a layer's input and write those of its adapters."""
+    (batch, length, heads, groups, size), weights = run.shape, run.weights[number]
+    norm, mlp_norm = run.norms[number]
+
+    def project_back(which: int, grads: Sequence[Tensor], x_TI: Tensor) -> Tensor:
+        return _project_back(grads, x_TI, kept.low[which], weights[which], adapters[which], run.scaling, into[which])
+
+    of_product_TI = project_back(3, [grad_TC], kept.product_TI)
+    of_up_TI = functional.silu(kept.gate_TI).mul_(of_product_TI)
+    of_gate_TI = torch.ops.aten.silu_backward(of_product_TI.mul_(kept.up_TI), kept.gate_TI)
+    of_normed_TC = project_back(2, [of_gate_TI, of_up_TI], kept.mlp_normed_TC)
+    grad_TC = _normed_back(of_normed_TC, kept.middle_TC, kept.mlp_factor_T1, mlp_norm).add_(grad_TC)
+    of_attended_TI = project_back(1, [grad_TC], kept.attended_TI)
+    of_query_BHLD, of_key_NSD, of_value_NSD = attend_backward(
+        of_attended_TI.view(batch, length, heads, size), kept.key_NSD, kept.value_NSD, BLOCK, kept.blocks
+    )
+    of_heads = [
+        _turned(of_query_BHLD, run.query_turn[0], -run.query_turn[1]),
+        _turned(of_key_NSD.view(batch, groups, length, size), run.turn[0], -run.turn[1]),
+        of_value_NSD.view(batch, groups, length, size),
+    ]
+    flat = [each.transpose(1, 2).reshape(batch * length, -1) for each in of_heads]
+    of_normed_TC = project_back(0, flat, kept.normed_TC)
+    return _normed_back(of_normed_TC, kept.x_TC, kept.factor_T1, norm).add_(grad_TC)
+
+
+def _project(
+    x_TI: Tensor, weights: Sequence[Tensor], adapter: _Low | None, scaling: float, low: list[Tensor]
+) -> list[Tensor]:
+    """Return x Wᵀ + scaling · x Aᵀ Bᵀ for each projection of a set, and add x Aᵀ · scaling to `low`."""
+    outs = [x_TI @ weight.T for weight in weights]
+    if adapter is None:
+        return outs
+    low.append((x_TI @ adapter.a.T).mul_(scaling))
+    parts = low[-1].chunk(len(weights), dim=-1)
+    return [out.addmm_(part, b.T) for out, part, b in zip(outs, parts, adapter.b, strict=True)]
+
+
+def _project_back(
+    grads: Sequence[Tensor],
+    x_TI: Tensor,
+    low: Tensor,
+    weights: Sequence[Tensor],
+    adapter: _Low,
+    scaling: float,
+    into: _Low,
+) -> Tensor:
+    """Return the gradient of a set's input and write those of its adapters."""
+    of_low = torch.cat([grad @ b for grad, b in zip(grads, adapter.b, strict=True)], dim=-1).mul_(scaling)
+    torch.mm(of_low.T, x_TI, out=into.a)
+    for grad, part, b in zip(grads, low.chunk(len(weights), dim=-1), into.b, strict=True):
+        torch.mm(grad.T, part, out=b)
+    of_x_TI = of_low @ adapter.a
+    for grad, weight in zip(grads, weights, strict=True):
+        of_x_TI.addmm_(grad, weight)
+    return of_x_TI
+
+
+def _by_head(flat_TI: Tensor, batch: int, heads: int) -> Tensor:
+    """View shape (T, heads · D) as (B, heads, L, D)."""
+    return flat_TI.view(batch, -1, heads, flat_TI.shape[-1] // heads).transpose(1, 2)
+
+
+def _turned(heads_BHLD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate pairs of features, one from each half, by their angles; contiguous."""
+    turned = torch.empty(heads_BHLD.shape, dtype=heads_BHLD.dtype)
+    (first, second), (new_first, new_second) = heads_BHLD.chunk(2, dim=-1), turned.chunk(2, dim=-1)
+    torch.mul(first, cos, out=new_first).addcmul_(second, sin, value=-1)
+    torch.mul(second, cos, out=new_second).addcmul_(first, sin)
+    return turned
+
+
+def _normed(x_TC: Tensor, norm: Any) -> tuple[Tensor, Tensor]:
+    """Return f x · weight with f = 1 / √(mean x² + ε), and f in float32, shape (T, 1)."""
+    length_T1 = torch.linalg.vector_norm(x_TC.float(), dim=-1, keepdim=True)
+    factor_T1 = (length_T1.square_() / x_TC.shape[-1]).add_(norm.variance_epsilon).rsqrt_()
+    return (x_TC * factor_T1).to(x_TC.dtype).mul_(norm.weight), factor_T1
+
+
+def _normed_back(grad_TC: Tensor, x_TC: Tensor, factor_T1: Tensor, norm: Any) -> Tensor:
+    """With y = f x and g the gradient of y: f · (g − y · mean(g y))."""
+    y_TC, exact = x_TC * factor_T1, grad_TC * norm.weight.float()
+    along_T1 = torch.linalg.vecdot(exact, y_TC)[:, None] / -x_TC.shape[-1]
+    return exact.addcmul_(y_TC, along_T1).mul_(factor_T1).to(grad_TC.dtype)
