@@ -348,7 +348,7 @@ def test_the_cache_grows_and_shrinks_with_its_rows(sharp_model: Any, monkeypatch
 
     def noted(rows: Any, tokens: Any) -> Any:
         logits = original(rows, tokens)
-        columns.append(rows.cache.shape[4])
+        columns.append(rows.cache[0].shape[3])
         return logits
 
     monkeypatch.setattr(llama.LlamaRows, "step", noted)

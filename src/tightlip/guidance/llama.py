@@ -44,8 +44,10 @@ class LlamaRows:
         self.weights, self.prompt_cache = _prepared(model), prompt_cache
         self.lengths: list[int] = []
         config = model.config
-        shape = (config.num_hidden_layers, 2, 0, config.num_key_value_heads, 0, config.head_dim)
-        self.cache = torch.empty(shape, dtype=model.dtype)
+        # Keys and values, shape (2, rows, G, C, D), layer by layer: in one piece they would be too large for the
+        # allocator to keep, and every page of a new one would be the kernel's work.
+        empty = torch.empty(2, 0, config.num_key_value_heads, 0, config.head_dim, dtype=model.dtype)
+        self.cache = [empty] * config.num_hidden_layers
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Read prompts, or remember them."""
@@ -54,14 +56,15 @@ class LlamaRows:
         self.lengths += map(len, prompts)
         self._make_room()
         for row, (cached, _) in enumerate(states, first):
-            self.cache[:, :, row, :, : cached.shape[3]] = cached
+            for cache, of_layer in zip(self.cache, cached, strict=True):
+                cache[:, row, :, : cached.shape[3]] = of_layer
         return torch.cat([logits_1V for _, logits_1V in states])
 
     def _read(self, prompt: tuple[int, ...]) -> State:
         if self.prompt_cache is not None and prompt in self.prompt_cache:
             return self.prompt_cache[prompt]
-        layers, two, _, groups, _, size = self.cache.shape
-        cached = self.cache.new_empty(layers, two, groups, len(prompt), size)
+        two, _, groups, _, size = self.cache[0].shape
+        cached = self.cache[0].new_empty(len(self.cache), two, groups, len(prompt), size)
         seen = torch.ones(1, 1, len(prompt), len(prompt), dtype=torch.bool).tril()
 
         def attend(number: int, *states: Tensor) -> Tensor:
@@ -77,22 +80,25 @@ class LlamaRows:
 
     def _make_room(self) -> None:
         """Fit the cache to the rows and the longest of them; it shrinks only where that is worth the copy."""
-        old = self.cache
-        layers, two, rows, groups, columns, size = old.shape
+        two, rows, groups, columns, size = self.cache[0].shape
         needed = -(-max(self.lengths) // COLUMNS) * COLUMNS
-        if len(self.lengths) > rows or not 3 * columns // 4 <= needed <= columns:
-            kept = min(columns, needed)
-            self.cache = old.new_empty(layers, two, max(len(self.lengths), rows), groups, needed, size)
-            self.cache[:, :, :rows, :, :kept] = old[..., :kept, :]
+        if len(self.lengths) <= rows and 3 * columns // 4 <= needed <= columns:
+            return
+        kept = min(columns, needed)
+        for number, old in enumerate(self.cache):
+            new = old.new_empty(two, max(len(self.lengths), rows), groups, needed, size)
+            new[:, :rows, :, :kept] = old[..., :kept, :]
             # What no row has written yet is weighted with 0, and must be finite.
-            self.cache[:, :, :rows, :, kept:] = 0
-            self.cache[:, :, rows:] = 0
+            new[:, :rows, :, kept:] = 0
+            new[:, rows:] = 0
+            self.cache[number] = new
 
     def select(self, order: Sequence[int]) -> None:
         """Move rows."""
         for row, old in enumerate(order):
             if row != old:
-                self.cache[:, :, row] = self.cache[:, :, old]
+                for cache in self.cache:
+                    cache[:, row] = cache[:, old]
         self.lengths = [self.lengths[old] for old in order]
 
     def step(self, tokens_N: Tensor) -> Tensor:
@@ -100,9 +106,11 @@ class LlamaRows:
         positions_N, rows_N, count = torch.tensor(self.lengths), torch.arange(len(tokens_N)), len(tokens_N)
         self.lengths = [length + 1 for length in self.lengths]
         self._make_room()
-        groups, columns, size = self.cache.shape[3:]
+        groups, columns, size = self.cache[0].shape[2:]
         hidden_NC = torch.arange(columns) > positions_N[:, None]
-        bias = torch.zeros(hidden_NC.shape, dtype=self.cache.dtype).masked_fill_(hidden_NC, -torch.inf)[:, None, None]
+        bias = torch.zeros(hidden_NC.shape, dtype=self.cache[0].dtype).masked_fill_(hidden_NC, -torch.inf)[
+            :, None, None
+        ]
         flat_bias = bias.expand(-1, groups, -1, -1).reshape(-1, 1, columns)
 
         def attend(number: int, queries: Tensor, new_keys: Tensor, new_values: Tensor) -> Tensor:
