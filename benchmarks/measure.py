@@ -27,7 +27,9 @@ def need_base() -> None:
         raise click.ClickException("models/base is missing; run `dvc repro fetch_base`")
 
 
-def alternate(sides: Mapping[str, Callable[[], object]], *, warm: bool = True) -> Seconds:
+def alternate(
+    sides: Mapping[str, Callable[[], object]], *, warm: bool = True, repetitions: int = REPETITIONS
+) -> Seconds:
     """Seconds of every side in every repetition, after a first round that goes uncounted.
 
     The sides take turns, so that a change of the machine's speed hits all of them. A side that returns a float has
@@ -37,7 +39,7 @@ def alternate(sides: Mapping[str, Callable[[], object]], *, warm: bool = True) -
         for side in sides.values():
             side()
     seconds: Seconds = {name: [] for name in sides}
-    for _ in range(REPETITIONS):
+    for _ in range(repetitions):
         for name, side in sides.items():
             start = time.perf_counter()
             own = side()
