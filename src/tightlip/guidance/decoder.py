@@ -132,9 +132,14 @@ def generate(
     ]
 
     new_rows: Callable[[], Rows] = functools.partial(ModelRows, model, pad_id)
-    if supports(model):
+    written_out = supports(model)
+    if written_out:
         new_rows = functools.partial(LlamaRows, model, prompt_cache)
-    with tqdm(total=len(prompts), desc=progress, disable=progress is None, unit="prompt") as bar:
+    bar = tqdm(total=len(prompts), desc=progress, disable=progress is None, unit="prompt")
+    with bar, torch.inference_mode():
+        if written_out and prompt_cache is not None:
+            for which in range(2):  # apart, so that positive prompts are read alike whatever γ asks for beside them
+                LlamaRows(model, prompt_cache).read([rows[which] for rows in branches if which < len(rows)])
         _decode(new_rows, work, settings, bar)
     answers = [prompt.answer for prompt in work]
     return answers if with_eos else [ids[:-1] if ids[-1:] and ids[-1] in eos_ids else ids for ids in answers]
@@ -159,7 +164,6 @@ def _branches(
     return branches
 
 
-@torch.inference_mode()
 def _decode(new_rows: Callable[[], Rows], prompts: Sequence[_Prompt], settings: _Settings, bar: Any) -> None:
     """Decode all prompts; answers include EOS."""
     waiting = deque(sorted(prompts, key=lambda prompt: -len(prompt.branches[0])))

@@ -1,8 +1,8 @@
 """Llamas on a CPU: the decoder's forward written out, for all that a step costs beside reading the weights.
 
 Weights that meet the same input are one matrix, packed as oneDNN wants it. Every row keeps its place in a cache that is
-written where it lies. A prompt is read by itself, without padding, so that its state does not depend on what else is
-decoded, and can be kept.
+written where it lies. Prompts whose states are kept are read before anything is decoded, so that they do not depend on
+when they enter.
 
 Shapes: T tokens run at once, N rows, H query heads, G key-value heads, D head size, C columns of the cache, V
 vocabulary.
@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tightlip.guidance.trees import Tree, as_tensors, plant
 from tightlip.models.attention import grouped_attention
-from tightlip.models.llama import plain
+from tightlip.models.llama import Product, fingerprint, linear, plain
 
 COLUMNS = 32
 """The cache grows by so many columns; products over a part of its columns would be slower than over all."""
@@ -49,9 +50,16 @@ class LlamaRows:
         empty = torch.empty(2, 0, config.num_key_value_heads, 0, config.head_dim, dtype=model.dtype)
         self.cache = [empty] * config.num_hidden_layers
 
+    def read(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Read prompts into the prompt cache; what some of them begin with alike is read once."""
+        if self.prompt_cache is not None:
+            for trees in plant([prompt for prompt in map(tuple, prompts) if prompt not in self.prompt_cache]):
+                self.prompt_cache |= self._read(trees)
+
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Read prompts, or remember them."""
-        states = [self._read(tuple(prompt)) for prompt in prompts]
+        known = self.prompt_cache or {}
+        states = [known.get(prompt) or self._read_alone(prompt) for prompt in map(tuple, prompts)]
         first = len(self.lengths)
         self.lengths += map(len, prompts)
         self._make_room()
@@ -60,23 +68,30 @@ class LlamaRows:
                 cache[:, row, :, : cached.shape[3]] = of_layer
         return torch.cat([logits_1V for _, logits_1V in states])
 
-    def _read(self, prompt: tuple[int, ...]) -> State:
-        if self.prompt_cache is not None and prompt in self.prompt_cache:
-            return self.prompt_cache[prompt]
+    def _read_alone(self, prompt: tuple[int, ...]) -> State:
+        tree = Tree()
+        tree.add(prompt)
+        return self._read([tree])[prompt]
+
+    def _read(self, trees: Sequence[Tree]) -> dict[tuple[int, ...], State]:
+        """Run trees of prompts, one a row."""
+        ids_BL, positions_BL, seen = as_tensors(trees)
         two, _, groups, _, size = self.cache[0].shape
-        cached = self.cache[0].new_empty(len(self.cache), two, groups, len(prompt), size)
-        seen = torch.ones(1, 1, len(prompt), len(prompt), dtype=torch.bool).tril()
+        cached = self.cache[0].new_empty(len(self.cache), two, len(trees), groups, ids_BL.shape[1], size)
 
         def attend(number: int, *states: Tensor) -> Tensor:
-            queries, keys, values = (state.transpose(0, 1)[None] for state in states)
-            cached[number, 0], cached[number, 1] = keys[0], values[0]
+            queries, keys, values = (state.unflatten(0, ids_BL.shape).transpose(1, 2) for state in states)
+            cached[number, 0], cached[number, 1] = keys, values
             attention = self.weights.layers[number].attention
             return grouped_attention(attention, queries, keys, values, seen, scaling=attention.scaling)[0]
 
-        state = cached, self.weights.logits(torch.tensor(prompt), torch.arange(len(prompt)), attend, last=True)
-        if self.prompt_cache is not None:
-            self.prompt_cache[prompt] = state
-        return state
+        paths = [(row, prompt, path) for row, tree in enumerate(trees) for prompt, path in tree.paths.items()]
+        ends = torch.tensor([row * ids_BL.shape[1] + path[-1] for row, _, path in paths])
+        logits = self.weights.logits(ids_BL.flatten(), positions_BL.flatten(), attend, ends)
+        return {
+            prompt: (cached[:, :, row].index_select(3, torch.tensor(path)), logits[number : number + 1])
+            for number, (row, prompt, path) in enumerate(paths)
+        }
 
     def _make_room(self) -> None:
         """Fit the cache to the rows and the longest of them; it shrinks only where that is worth the copy."""
@@ -132,7 +147,7 @@ class _Weights:
 
     def __init__(self, model: Any) -> None:
         decoder, self.groups = model.model, model.config.num_key_value_heads
-        self.source = _fingerprint(model)
+        self.source = fingerprint(model.parameters())
         self.layers = [_Layer(layer) for layer in decoder.layers]
         self.embed, self.rotary, self.groups = (
             decoder.embed_tokens,
@@ -141,8 +156,8 @@ class _Weights:
         )
         self.norm, self.head = _norm(decoder.norm), _linear(model.lm_head)
 
-    def logits(self, ids_T: Tensor, positions_T: Tensor, attend: Attend, *, last: bool = False) -> Tensor:
-        """Run tokens and return the logits after each of them, shape (T, V), or after the last alone, shape (1, V)."""
+    def logits(self, ids_T: Tensor, positions_T: Tensor, attend: Attend, ends: Tensor | None = None) -> Tensor:
+        """Run tokens and return the logits after those at `ends`, or after all of them, shape (T, V)."""
         x = self.embed(ids_T)
         cos, sin = (each[0, :, None] for each in self.rotary(x, positions_T[None]))
         half = cos.shape[-1] // 2
@@ -155,7 +170,7 @@ class _Weights:
             x = x + layer.o(attended.view(len(x), -1))
             gate, up = layer.gate_up(layer.mlp_norm(x)).chunk(2, dim=-1)
             x = x + layer.down(functional.silu(gate) * up)
-        logits: Tensor = self.head(self.norm(x[-1:] if last else x))
+        logits: Tensor = self.head(self.norm(x if ends is None else x[ends]))
         return logits
 
 
@@ -173,13 +188,9 @@ def _norm(norm: Any) -> Callable[[Tensor], Tensor]:
     return lambda x: functional.rms_norm(x, weight.shape, weight, eps)
 
 
-def _linear(*modules: Any) -> Callable[[Tensor], Tensor]:
-    """Make one operation of linear layers with the same input."""
-    weight = torch.cat([module.weight.detach() for module in modules])
-    if weight.dtype != torch.bfloat16 or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return lambda x: functional.linear(x, weight)
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight, 1)
-    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
+def _linear(*modules: Any) -> Product:
+    """Make one product of linear layers with the same input."""
+    return linear(torch.cat([module.weight for module in modules]))
 
 
 _PREPARED: WeakKeyDictionary[nn.Module, _Weights] = WeakKeyDictionary()
@@ -188,14 +199,9 @@ _PREPARED: WeakKeyDictionary[nn.Module, _Weights] = WeakKeyDictionary()
 def _prepared(model: Any) -> _Weights:
     """Prepare the weights of a model, once for as long as they stay the same."""
     weights = _PREPARED.get(model)
-    if weights is None or weights.source != _fingerprint(model):
+    if weights is None or weights.source != fingerprint(model.parameters()):
         weights = _PREPARED[model] = _Weights(model)
     return weights
-
-
-def _fingerprint(model: Any) -> list[tuple[int, int]]:
-    """Say where the weights lie and how often they were written."""
-    return [(weight.data_ptr(), weight._version) for weight in model.parameters()]
 
 
 def supports(model: Any) -> bool:
