@@ -41,7 +41,7 @@ class LlamaRows:
 
     joinable = True
 
-    def __init__(self, model: Any, prompt_cache: dict[tuple[int, ...], State] | None) -> None:
+    def __init__(self, model: Any, prompt_cache: dict[tuple[int, ...], State]) -> None:
         self.weights, self.prompt_cache = _prepared(model), prompt_cache
         self.lengths: list[int] = []
         config = model.config
@@ -50,16 +50,18 @@ class LlamaRows:
         empty = torch.empty(2, 0, config.num_key_value_heads, 0, config.head_dim, dtype=model.dtype)
         self.cache = [empty] * config.num_hidden_layers
 
-    def read(self, prompts: Sequence[Sequence[int]]) -> None:
-        """Read prompts into the prompt cache; what some of them begin with alike is read once."""
-        if self.prompt_cache is not None:
-            for trees in plant([prompt for prompt in map(tuple, prompts) if prompt not in self.prompt_cache]):
+    def read(self, prompts: Sequence[Sequence[int]], most: float) -> None:
+        """Read prompts into the prompt cache, what some of them begin with alike once; not if it takes more bytes."""
+        groups = list(plant([prompt for prompt in map(tuple, prompts) if prompt not in self.prompt_cache]))
+        two, _, heads, _, size = self.cache[0].shape
+        per_token = len(self.cache) * two * heads * size * self.cache[0].element_size()
+        if sum(len(path) for trees in groups for tree in trees for path in tree.paths.values()) * per_token <= most:
+            for trees in groups:
                 self.prompt_cache |= self._read(trees)
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Read prompts, or remember them."""
-        known = self.prompt_cache or {}
-        states = [known.get(prompt) or self._read_alone(prompt) for prompt in map(tuple, prompts)]
+        states = [self.prompt_cache.get(prompt) or self._read_alone(prompt) for prompt in map(tuple, prompts)]
         first = len(self.lengths)
         self.lengths += map(len, prompts)
         self._make_room()
