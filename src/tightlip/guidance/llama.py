@@ -9,7 +9,7 @@ vocabulary.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -29,8 +29,22 @@ FEW = 8
 LARGEST = 2**31
 """Bytes of weights above which a second copy of them, packed, takes more memory than it is worth."""
 
-State = tuple[Tensor, Tensor]
-"""A prompt that was read: keys and values, shape (layers, 2, G, T, D), and the logits that follow, shape (1, V)."""
+
+class State(NamedTuple):
+    """A prompt that was read.
+
+    Attributes:
+        cached: keys and values of the trees that were read with it, shape (layers, 2, B, G, L, D).
+        tree: number of its tree.
+        path: its nodes, shape (T,).
+        logits_1V: what follows.
+    """
+
+    cached: Tensor
+    tree: int
+    path: Tensor
+    logits_1V: Tensor
+
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """Of layer number, queries (T, H, D), keys and values (T, G, D): the attended values, T · H · D of them."""
@@ -55,7 +69,7 @@ class LlamaRows:
         groups = list(plant([prompt for prompt in map(tuple, prompts) if prompt not in self.prompt_cache]))
         two, _, heads, _, size = self.cache[0].shape
         per_token = len(self.cache) * two * heads * size * self.cache[0].element_size()
-        if sum(len(path) for trees in groups for tree in trees for path in tree.paths.values()) * per_token <= most:
+        if sum(len(tree.tokens) for trees in groups for tree in trees) * per_token <= most:
             for trees in groups:
                 self.prompt_cache |= self._read(trees)
 
@@ -65,10 +79,10 @@ class LlamaRows:
         first = len(self.lengths)
         self.lengths += map(len, prompts)
         self._make_room()
-        for row, (cached, _) in enumerate(states, first):
-            for cache, of_layer in zip(self.cache, cached, strict=True):
-                cache[:, row, :, : cached.shape[3]] = of_layer
-        return torch.cat([logits_1V for _, logits_1V in states])
+        for row, state in enumerate(states, first):
+            for cache, cached in zip(self.cache, state.cached, strict=True):
+                cache[:, row, :, : len(state.path)] = cached[:, state.tree].index_select(2, state.path)
+        return torch.cat([state.logits_1V for state in states])
 
     def _read_alone(self, prompt: tuple[int, ...]) -> State:
         tree = Tree()
@@ -91,7 +105,7 @@ class LlamaRows:
         ends = torch.tensor([row * ids_BL.shape[1] + path[-1] for row, _, path in paths])
         logits = self.weights.logits(ids_BL.flatten(), positions_BL.flatten(), attend, ends)
         return {
-            prompt: (cached[:, :, row].index_select(3, torch.tensor(path)), logits[number : number + 1])
+            prompt: State(cached, row, torch.tensor(path), logits[number : number + 1])
             for number, (row, prompt, path) in enumerate(paths)
         }
 
