@@ -50,7 +50,8 @@ def plant(prompts: Sequence[Prompt]) -> Iterator[list[Tree]]:
     trees: list[Tree] = []
     before: Prompt = ()
     for prompt in sorted(set(prompts)):
-        if 2 * _shared(before, prompt) < len(prompt) or len(trees[-1].tokens) + len(prompt) > TOGETHER:
+        alike = 2 * _shared(before, prompt) >= min(len(before), len(prompt))
+        if not trees or not alike or len(trees[-1].tokens) + len(prompt) > TOGETHER:
             trees.append(Tree())
         trees[-1].add(prompt)
         before = prompt
