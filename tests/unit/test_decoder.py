@@ -343,7 +343,7 @@ def test_kept_prompts_are_not_read_again(sharp_model: Any, monkeypatch: pytest.M
 
 def test_prompts_that_begin_alike_are_read_together(sharp_model: Any) -> None:
     (first, second, *_), (other, *_) = some_prompts(3, seed=7)
-    prompts = [first, first + second, first + second[:2], other, [*other[:-1], 5]]
+    prompts = [first, first + second, [*first, 9, 8], other, [*other, 9]]
     expected = [decode(sharp_model, [prompt])[0] for prompt in prompts]
     kept: dict[Any, Any] = {}
     assert decode(sharp_model, prompts, prompt_cache=kept) == expected
@@ -410,7 +410,7 @@ def test_what_is_no_plain_llama_runs_through_transformers(sharp_model: Any) -> N
 def test_a_written_out_step_in_bf16_is_that_of_the_model(sharp_model: Any, count: int) -> None:
     low = copy.deepcopy(sharp_model).to(torch.bfloat16)
     prompts, _ = some_prompts(count, seed=11)
-    rows = llama.LlamaRows(low, None)
+    rows = llama.LlamaRows(low, {})
     found = [rows.add(prompts)]
     tokens = torch.arange(10, 10 + count)
     found.append(rows.step(tokens))

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from tightlip.guidance.trees import Tree, as_tensors, plant
 from tightlip.models.attention import grouped_attention
-from tightlip.models.llama import Product, fingerprint, linear, plain
+from tightlip.models.llama import plain
 
 COLUMNS = 32
 """The cache grows by so many columns; products over a part of its columns would be slower than over all."""
@@ -163,7 +163,7 @@ class _Weights:
 
     def __init__(self, model: Any) -> None:
         decoder, self.groups = model.model, model.config.num_key_value_heads
-        self.source = fingerprint(model.parameters())
+        self.source = _fingerprint(model)
         self.layers = [_Layer(layer) for layer in decoder.layers]
         self.embed, self.rotary, self.groups = (
             decoder.embed_tokens,
@@ -204,9 +204,13 @@ def _norm(norm: Any) -> Callable[[Tensor], Tensor]:
     return lambda x: functional.rms_norm(x, weight.shape, weight, eps)
 
 
-def _linear(*modules: Any) -> Product:
-    """Make one product of linear layers with the same input."""
-    return linear(torch.cat([module.weight for module in modules]))
+def _linear(*modules: Any) -> Callable[[Tensor], Tensor]:
+    """Make one operation of linear layers with the same input."""
+    weight = torch.cat([module.weight.detach() for module in modules])
+    if weight.dtype != torch.bfloat16 or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return lambda x: functional.linear(x, weight)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, 1)
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
 
 
 _PREPARED: WeakKeyDictionary[nn.Module, _Weights] = WeakKeyDictionary()
@@ -215,9 +219,14 @@ _PREPARED: WeakKeyDictionary[nn.Module, _Weights] = WeakKeyDictionary()
 def _prepared(model: Any) -> _Weights:
     """Prepare the weights of a model, once for as long as they stay the same."""
     weights = _PREPARED.get(model)
-    if weights is None or weights.source != fingerprint(model.parameters()):
+    if weights is None or weights.source != _fingerprint(model):
         weights = _PREPARED[model] = _Weights(model)
     return weights
+
+
+def _fingerprint(model: Any) -> list[tuple[int, int]]:
+    """Say where the weights lie and how often they were written."""
+    return [(weight.data_ptr(), weight._version) for weight in model.parameters()]
 
 
 def supports(model: Any) -> bool:

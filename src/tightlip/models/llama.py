@@ -8,11 +8,9 @@ Shapes: B rows, L tokens of a row, T = B · L, S keys, H query heads, G key-valu
 I and O features that enter and leave a projection, R rank, K projections with the same input, N layers.
 """
 
-import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,17 +18,6 @@ from torch.nn import functional
 from transformers import LlamaForCausalLM
 
 from tightlip.models.attention import BLOCK, LARGEST, Blocks, attend, attend_backward, compute_dtype, to_bias
-
-LARGEST_PACKED = 2**31
-"""Bytes of weights above which copies of them, packed, take more memory than they are worth."""
-
-
-class Product(Protocol):
-    """A product with a weight."""
-
-    def __call__(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
-        """Return x Wᵀ, and a table of its shape added where one is given."""
-
 
 Shared = Sequence[tuple[Tensor, Tensor]]
 """Keys and values of a layer each, shape (1, G, tokens, D)."""
@@ -57,7 +44,7 @@ class _Run:
     """What a run needs beside hidden states and adapters.
 
     Attributes:
-        forward, backward: per layer and set the products with each frozen weight, and with its transpose.
+        weights: per layer and set the frozen weights, shape (O, I) each.
         norms: per layer both norms.
         shape: B, L, H, G, D.
         turn, query_turn: cosines and sines, shape (B, 1, L, D / 2); for queries they also scale the scores.
@@ -66,8 +53,7 @@ class _Run:
         scaling: of the adapters' output.
     """
 
-    forward: Sequence[Sequence[Sequence[Product]]]
-    backward: Sequence[Sequence[Sequence[Product]]]
+    weights: Sequence[Sequence[Sequence[Tensor]]]
     norms: Sequence[tuple[Any, Any]]
     shape: tuple[int, int, int, int, int]
     turn: tuple[Tensor, Tensor]
@@ -133,7 +119,6 @@ def supports(model: Any, batch: int, length: int, keys: int) -> bool:
     return (
         fits
         and len(adapters) == 1
-        and not any(weight.is_inference() for weight in frozen)  # they do not tell of changes
         and not (torch.is_grad_enabled() and (learning or keys > length))
         and batch * model.config.num_attention_heads * length * keys <= LARGEST
     )
@@ -156,10 +141,8 @@ def last_hidden(model: Any, ids_BL: Tensor, positions_BL: Tensor, mask: Tensor, 
         scale = decoder.layers[0].self_attn.scaling
         projections = [[_projections(layer, names) for names in SETS] for layer in decoder.layers]
         adapter = getattr(projections[0][0][0], "in_use", None)
-        products = _products(model, [[[_weight(m) for m in modules] for modules in sets] for sets in projections])
         run = _Run(
-            forward=products.forward,
-            backward=products.backward if torch.is_grad_enabled() and adapter else [],
+            weights=[[[_weight(module) for module in modules] for modules in sets] for sets in projections],
             norms=[(layer.input_layernorm, layer.post_attention_layernorm) for layer in decoder.layers],
             shape=(*ids_BL.shape, config.num_attention_heads, config.num_key_value_heads, config.head_dim),
             turn=(cos, sin),
@@ -193,57 +176,6 @@ def _weight(projection: Any) -> Tensor:
     return weight
 
 
-class _Products:
-    """Products with the weights of a model and with their transposes, made where first needed."""
-
-    def __init__(self, weights: Sequence[Sequence[Sequence[Tensor]]], source: object, pack: bool) -> None:
-        self.weights, self.source, self.pack = weights, source, pack
-
-    @functools.cached_property
-    def forward(self) -> list[list[list[Product]]]:
-        return [[[linear(weight, pack=self.pack) for weight in of_set] for of_set in sets] for sets in self.weights]
-
-    @functools.cached_property
-    def backward(self) -> list[list[list[Product]]]:
-        return [[[linear(weight.T, pack=self.pack) for weight in of_set] for of_set in sets] for sets in self.weights]
-
-
-_PREPARED: WeakKeyDictionary[nn.Module, _Products] = WeakKeyDictionary()
-
-
-def _products(model: Any, weights: Sequence[Sequence[Sequence[Tensor]]]) -> _Products:
-    """Prepare products, once for as long as the weights stay the same."""
-    flat = [weight for sets in weights for of_set in sets for weight in of_set]
-    prepared, source = _PREPARED.get(model), fingerprint(flat)
-    if prepared is None or prepared.source != source:
-        pack = sum(weight.nbytes for weight in flat) <= LARGEST_PACKED
-        prepared = _PREPARED[model] = _Products(weights, source, pack)
-    return prepared
-
-
-def fingerprint(weights: Iterable[Tensor]) -> list[tuple[int, int]]:
-    """Say where weights lie and how often they were written."""
-    return [(weight.data_ptr(), weight._version) for weight in weights]
-
-
-def linear(weight_OI: Tensor, *, pack: bool = True) -> Product:
-    """Make a product with a weight, packed as oneDNN wants it where that can be and is wanted."""
-    weight_OI = weight_OI.detach()
-    onednn, run = torch.ops.mkldnn, torch.ops.mkldnn._linear_pointwise
-
-    def product(x: Tensor, plus: Tensor | None = None) -> Tensor:
-        return x @ weight_OI.T if plus is None else torch.addmm(plus, x, weight_OI.T)
-
-    def packed_product(x: Tensor, plus: Tensor | None = None) -> Tensor:
-        out: Tensor = run(x, packed, None, "none", [], "") if plus is None else run.binary(x, plus, packed, None, "add")
-        return out
-
-    if not pack or weight_OI.dtype != torch.bfloat16 or not onednn._is_mkldnn_bf16_supported():
-        return product
-    packed = onednn._reorder_linear_weight(weight_OI.contiguous(), 1)
-    return packed_product
-
-
 def _stack(projections: Sequence[Sequence[Sequence[Any]]], name: str, dtype: torch.dtype) -> list[Tensor]:
     """Stack the adapters of all layers: per set `a`, shape (N, K · R, I), and each `b`, shape (N, O, R)."""
     stacked = []
@@ -268,7 +200,7 @@ class _Layers(torch.autograd.Function):
     def forward(ctx: Any, x_TC: Tensor, run: _Run, *low: Tensor) -> Tensor:
         kept: list[_Kept] | None = [] if any(ctx.needs_input_grad) else None
         sets = _sets(low)
-        for number in range(len(run.forward)):
+        for number in range(len(run.weights)):
             x_TC = _forward(x_TC, run, number, [each.of(number) for each in sets], kept)
         ctx.run, ctx.kept = run, kept
         ctx.save_for_backward(*low)
@@ -279,7 +211,7 @@ class _Layers(torch.autograd.Function):
         low, run, kept = ctx.saved_tensors, ctx.run, ctx.kept
         of_low = [torch.empty_like(tensor) for tensor in low]
         sets, of_sets, grad_TC = _sets(low), _sets(of_low), grads[0]
-        for number in reversed(range(len(run.backward))):
+        for number in reversed(range(len(run.weights))):
             adapters, into = ([each.of(number) for each in which] for which in (sets, of_sets))
             # What a layer kept is released with it.
             grad_TC = _backward(grad_TC, run, number, adapters, into, kept.pop())
@@ -288,12 +220,12 @@ class _Layers(torch.autograd.Function):
 
 def _forward(x_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], kept: list[_Kept] | None) -> Tensor:
     """Run a layer."""
-    (batch, length, heads, groups, size), products = run.shape, run.forward[number]
+    (batch, length, heads, groups, size), weights = run.shape, run.weights[number]
     norm, mlp_norm = run.norms[number]
     low: list[Tensor] = []
 
     def project(which: int, x_TI: Tensor) -> list[Tensor]:
-        return _project(x_TI, products[which], adapters[which] if adapters else None, run.scaling, low)
+        return _project(x_TI, weights[which], adapters[which] if adapters else None, run.scaling, low)
 
     normed_TC, factor_T1 = _normed(x_TC, norm)
     query_TI, key_TI, value_TI = project(0, normed_TC)
@@ -327,11 +259,11 @@ def _backward(
     grad_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], into: Sequence[_Low], kept: _Kept
 ) -> Tensor:
     """Return the gradient of a layer's input and write those of its adapters."""
-    (batch, length, heads, groups, size), products = run.shape, run.backward[number]
+    (batch, length, heads, groups, size), weights = run.shape, run.weights[number]
     norm, mlp_norm = run.norms[number]
 
     def project_back(which: int, grads: Sequence[Tensor], x_TI: Tensor) -> Tensor:
-        return _project_back(grads, x_TI, kept.low[which], products[which], adapters[which], run.scaling, into[which])
+        return _project_back(grads, x_TI, kept.low[which], weights[which], adapters[which], run.scaling, into[which])
 
     of_product_TI = project_back(3, [grad_TC], kept.product_TI)
     of_up_TI = functional.silu(kept.gate_TI).mul_(of_product_TI)
@@ -353,21 +285,22 @@ def _backward(
 
 
 def _project(
-    x_TI: Tensor, products: Sequence[Product], adapter: _Low | None, scaling: float, low: list[Tensor]
+    x_TI: Tensor, weights: Sequence[Tensor], adapter: _Low | None, scaling: float, low: list[Tensor]
 ) -> list[Tensor]:
     """Return x Wᵀ + scaling · x Aᵀ Bᵀ for each projection of a set, and add x Aᵀ · scaling to `low`."""
+    outs = [x_TI @ weight.T for weight in weights]
     if adapter is None:
-        return [product(x_TI) for product in products]
+        return outs
     low.append((x_TI @ adapter.a.T).mul_(scaling))
-    parts = low[-1].chunk(len(products), dim=-1)
-    return [product(x_TI, part @ b.T) for product, part, b in zip(products, parts, adapter.b, strict=True)]
+    parts = low[-1].chunk(len(weights), dim=-1)
+    return [out.addmm_(part, b.T) for out, part, b in zip(outs, parts, adapter.b, strict=True)]
 
 
 def _project_back(
     grads: Sequence[Tensor],
     x_TI: Tensor,
     low: Tensor,
-    products: Sequence[Product],
+    weights: Sequence[Tensor],
     adapter: _Low,
     scaling: float,
     into: _Low,
@@ -375,11 +308,11 @@ def _project_back(
     """Return the gradient of a set's input and write those of its adapters."""
     of_low = torch.cat([grad @ b for grad, b in zip(grads, adapter.b, strict=True)], dim=-1).mul_(scaling)
     torch.mm(of_low.T, x_TI, out=into.a)
-    for grad, part, b in zip(grads, low.chunk(len(products), dim=-1), into.b, strict=True):
+    for grad, part, b in zip(grads, low.chunk(len(weights), dim=-1), into.b, strict=True):
         torch.mm(grad.T, part, out=b)
     of_x_TI = of_low @ adapter.a
-    for grad, product in zip(grads, products, strict=True):
-        of_x_TI = product(grad, of_x_TI)
+    for grad, weight in zip(grads, weights, strict=True):
+        of_x_TI.addmm_(grad, weight)
     return of_x_TI
 
 
