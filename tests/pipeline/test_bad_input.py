@@ -345,12 +345,16 @@ def test_no_pair_is_left(
     earlier: Callable[..., None],
 ) -> None:  # fmt: skip
     earlier("data/pairs/cfg-rewriter/train.jsonl", "data/pairs/cfg-rewriter/dev.jsonl")
-    edit_params(lambda params: params["pairs"]["datasets"]["cfg-rewriter"].update(samples=samples))
+    edit_params(
+        lambda params: [
+            dataset.update(sources=["rewriter"], samples=samples) for dataset in params["pairs"]["datasets"].values()
+        ]
+    )
     put_samples()
     put_filtered(**reasons)
     for path in tiny_model_dir.iterdir():
         put(f"models/base/{path.name}", path.read_bytes())
-    assert_refused(stage("build_pairs", "cfg-rewriter"), *parts)
+    assert_refused(stage("build_pairs"), *parts)
 
 
 def test_an_ner_pipeline_that_is_not_installed(earlier: Callable[..., None]) -> None:

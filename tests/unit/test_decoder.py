@@ -323,20 +323,31 @@ def test_implausible_tokens_are_dropped(model: Any) -> None:
 def test_kept_prompts_are_not_read_again(sharp_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts, negatives = some_prompts(6, seed=5)
     expected = [decode(sharp_model, prompts, negatives, scale=scale, batch_size=4) for scale in (1.0, 2.0, 3.0)]
-    read: list[Any] = []
+    read: list[int] = []
     original = llama._Weights.logits
 
-    def counted(weights: Any, ids: Any, *arguments: Any, last: bool = False) -> Any:
-        if last:
-            read.append(tuple(ids.tolist()))
-        return original(weights, ids, *arguments, last=last)
+    def counted(weights: Any, ids: Any, positions: Any, attend: Any, ends: Any = None) -> Any:
+        if ends is not None:
+            read.append(len(ids))
+        return original(weights, ids, positions, attend, ends)
 
     monkeypatch.setattr(llama._Weights, "logits", counted)
     kept: dict[Any, Any] = {}
+    counts = []
     for scale, answers in zip((1.0, 2.0, 3.0), expected, strict=True):
-        found = decode(sharp_model, prompts, negatives, scale=scale, batch_size=4, prompt_cache=kept)
-        assert found == answers
-    assert sorted(read) == sorted(map(tuple, prompts + negatives))
+        assert decode(sharp_model, prompts, negatives, scale=scale, batch_size=4, prompt_cache=kept) == answers
+        counts.append(len(read))
+    assert 0 < counts[0] < counts[1] == counts[2]
+    assert sorted(kept) == sorted(map(tuple, prompts + negatives))
+
+
+def test_prompts_that_begin_alike_are_read_together(sharp_model: Any) -> None:
+    (first, second, *_), (other, *_) = some_prompts(3, seed=7)
+    prompts = [first, first + second, [*first, 9, 8], other, [*other, 9]]
+    expected = [decode(sharp_model, [prompt])[0] for prompt in prompts]
+    kept: dict[Any, Any] = {}
+    assert decode(sharp_model, prompts, prompt_cache=kept) == expected
+    assert len(kept) == len(prompts)
 
 
 def test_the_cache_grows_and_shrinks_with_its_rows(sharp_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,7 +410,7 @@ def test_what_is_no_plain_llama_runs_through_transformers(sharp_model: Any) -> N
 def test_a_written_out_step_in_bf16_is_that_of_the_model(sharp_model: Any, count: int) -> None:
     low = copy.deepcopy(sharp_model).to(torch.bfloat16)
     prompts, _ = some_prompts(count, seed=11)
-    rows = llama.LlamaRows(low, None)
+    rows = llama.LlamaRows(low, {})
     found = [rows.add(prompts)]
     tokens = torch.arange(10, 10 + count)
     found.append(rows.step(tokens))

@@ -7,6 +7,7 @@ Shapes: B prompts in the batch, N rows of the forward (one or two per prompt: po
 """
 
 import functools
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -21,6 +22,9 @@ from tightlip.guidance.batch import ModelRows
 from tightlip.guidance.combine import combine
 from tightlip.guidance.llama import LlamaRows, State, supports
 from tightlip.rows import Space
+
+READ_AHEAD = 2**30
+"""Bytes of states up to which all prompts are read before the first is continued, if the caller keeps none."""
 
 
 class Rows(Protocol):
@@ -132,9 +136,14 @@ def generate(
     ]
 
     new_rows: Callable[[], Rows] = functools.partial(ModelRows, model, pad_id)
-    if supports(model):
-        new_rows = functools.partial(LlamaRows, model, prompt_cache)
-    with tqdm(total=len(prompts), desc=progress, disable=progress is None, unit="prompt") as bar:
+    bar = tqdm(total=len(prompts), desc=progress, disable=progress is None, unit="prompt")
+    with bar, torch.inference_mode():
+        if supports(model):
+            kept: dict[tuple[int, ...], State] = {} if prompt_cache is None else prompt_cache
+            new_rows = functools.partial(LlamaRows, model, kept)
+            for which in range(2):  # apart, so that positive prompts are read alike whatever γ asks for beside them
+                some = [rows[which] for rows in branches if which < len(rows)]
+                LlamaRows(model, kept).read(some, READ_AHEAD if prompt_cache is None else math.inf)
         _decode(new_rows, work, settings, bar)
     answers = [prompt.answer for prompt in work]
     return answers if with_eos else [ids[:-1] if ids[-1:] and ids[-1] in eos_ids else ids for ids in answers]
@@ -159,7 +168,6 @@ def _branches(
     return branches
 
 
-@torch.inference_mode()
 def _decode(new_rows: Callable[[], Rows], prompts: Sequence[_Prompt], settings: _Settings, bar: Any) -> None:
     """Decode all prompts; answers include EOS."""
     waiting = deque(sorted(prompts, key=lambda prompt: -len(prompt.branches[0])))

@@ -1,21 +1,22 @@
 """Llamas on a CPU: the decoder's forward written out, for all that a step costs beside reading the weights.
 
 Weights that meet the same input are one matrix, packed as oneDNN wants it. Every row keeps its place in a cache that is
-written where it lies. A prompt is read by itself, without padding, so that its state does not depend on what else is
-decoded, and can be kept.
+written where it lies. Prompts whose states are kept are read before anything is decoded, so that they do not depend on
+when they enter.
 
 Shapes: T tokens run at once, N rows, H query heads, G key-value heads, D head size, C columns of the cache, V
 vocabulary.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tightlip.guidance.trees import Tree, as_tensors, plant
 from tightlip.models.attention import grouped_attention
 from tightlip.models.llama import plain
 
@@ -28,8 +29,22 @@ FEW = 8
 LARGEST = 2**31
 """Bytes of weights above which a second copy of them, packed, takes more memory than it is worth."""
 
-State = tuple[Tensor, Tensor]
-"""A prompt that was read: keys and values, shape (layers, 2, G, T, D), and the logits that follow, shape (1, V)."""
+
+class State(NamedTuple):
+    """A prompt that was read.
+
+    Attributes:
+        cached: keys and values of the trees that were read with it, shape (layers, 2, B, G, L, D).
+        tree: number of its tree.
+        path: its nodes, shape (T,).
+        logits_1V: what follows.
+    """
+
+    cached: Tensor
+    tree: int
+    path: Tensor
+    logits_1V: Tensor
+
 
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """Of layer number, queries (T, H, D), keys and values (T, G, D): the attended values, T · H · D of them."""
@@ -40,7 +55,7 @@ class LlamaRows:
 
     joinable = True
 
-    def __init__(self, model: Any, prompt_cache: dict[tuple[int, ...], State] | None) -> None:
+    def __init__(self, model: Any, prompt_cache: dict[tuple[int, ...], State]) -> None:
         self.weights, self.prompt_cache = _prepared(model), prompt_cache
         self.lengths: list[int] = []
         config = model.config
@@ -49,34 +64,50 @@ class LlamaRows:
         empty = torch.empty(2, 0, config.num_key_value_heads, 0, config.head_dim, dtype=model.dtype)
         self.cache = [empty] * config.num_hidden_layers
 
+    def read(self, prompts: Sequence[Sequence[int]], most: float) -> None:
+        """Read prompts into the prompt cache, what some of them begin with alike once; not if it takes more bytes."""
+        groups = list(plant([prompt for prompt in map(tuple, prompts) if prompt not in self.prompt_cache]))
+        two, _, heads, _, size = self.cache[0].shape
+        per_token = len(self.cache) * two * heads * size * self.cache[0].element_size()
+        if sum(len(tree.tokens) for trees in groups for tree in trees) * per_token <= most:
+            for trees in groups:
+                self.prompt_cache |= self._read(trees)
+
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Read prompts, or remember them."""
-        states = [self._read(tuple(prompt)) for prompt in prompts]
+        states = [self.prompt_cache.get(prompt) or self._read_alone(prompt) for prompt in map(tuple, prompts)]
         first = len(self.lengths)
         self.lengths += map(len, prompts)
         self._make_room()
-        for row, (cached, _) in enumerate(states, first):
-            for cache, of_layer in zip(self.cache, cached, strict=True):
-                cache[:, row, :, : cached.shape[3]] = of_layer
-        return torch.cat([logits_1V for _, logits_1V in states])
+        for row, state in enumerate(states, first):
+            for cache, cached in zip(self.cache, state.cached, strict=True):
+                cache[:, row, :, : len(state.path)] = cached[:, state.tree].index_select(2, state.path)
+        return torch.cat([state.logits_1V for state in states])
 
-    def _read(self, prompt: tuple[int, ...]) -> State:
-        if self.prompt_cache is not None and prompt in self.prompt_cache:
-            return self.prompt_cache[prompt]
+    def _read_alone(self, prompt: tuple[int, ...]) -> State:
+        tree = Tree()
+        tree.add(prompt)
+        return self._read([tree])[prompt]
+
+    def _read(self, trees: Sequence[Tree]) -> dict[tuple[int, ...], State]:
+        """Run trees of prompts, one a row."""
+        ids_BL, positions_BL, seen = as_tensors(trees)
         two, _, groups, _, size = self.cache[0].shape
-        cached = self.cache[0].new_empty(len(self.cache), two, groups, len(prompt), size)
-        seen = torch.ones(1, 1, len(prompt), len(prompt), dtype=torch.bool).tril()
+        cached = self.cache[0].new_empty(len(self.cache), two, len(trees), groups, ids_BL.shape[1], size)
 
         def attend(number: int, *states: Tensor) -> Tensor:
-            queries, keys, values = (state.transpose(0, 1)[None] for state in states)
-            cached[number, 0], cached[number, 1] = keys[0], values[0]
+            queries, keys, values = (state.unflatten(0, ids_BL.shape).transpose(1, 2) for state in states)
+            cached[number, 0], cached[number, 1] = keys, values
             attention = self.weights.layers[number].attention
             return grouped_attention(attention, queries, keys, values, seen, scaling=attention.scaling)[0]
 
-        state = cached, self.weights.logits(torch.tensor(prompt), torch.arange(len(prompt)), attend, last=True)
-        if self.prompt_cache is not None:
-            self.prompt_cache[prompt] = state
-        return state
+        paths = [(row, prompt, path) for row, tree in enumerate(trees) for prompt, path in tree.paths.items()]
+        ends = torch.tensor([row * ids_BL.shape[1] + path[-1] for row, _, path in paths])
+        logits = self.weights.logits(ids_BL.flatten(), positions_BL.flatten(), attend, ends)
+        return {
+            prompt: State(cached, row, torch.tensor(path), logits[number : number + 1])
+            for number, (row, prompt, path) in enumerate(paths)
+        }
 
     def _make_room(self) -> None:
         """Fit the cache to the rows and the longest of them; it shrinks only where that is worth the copy."""
@@ -141,8 +172,8 @@ class _Weights:
         )
         self.norm, self.head = _norm(decoder.norm), _linear(model.lm_head)
 
-    def logits(self, ids_T: Tensor, positions_T: Tensor, attend: Attend, *, last: bool = False) -> Tensor:
-        """Run tokens and return the logits after each of them, shape (T, V), or after the last alone, shape (1, V)."""
+    def logits(self, ids_T: Tensor, positions_T: Tensor, attend: Attend, ends: Tensor | None = None) -> Tensor:
+        """Run tokens and return the logits after those at `ends`, or after all of them, shape (T, V)."""
         x = self.embed(ids_T)
         cos, sin = (each[0, :, None] for each in self.rotary(x, positions_T[None]))
         half = cos.shape[-1] // 2
@@ -155,7 +186,7 @@ class _Weights:
             x = x + layer.o(attended.view(len(x), -1))
             gate, up = layer.gate_up(layer.mlp_norm(x)).chunk(2, dim=-1)
             x = x + layer.down(functional.silu(gate) * up)
-        logits: Tensor = self.head(self.norm(x[-1:] if last else x))
+        logits: Tensor = self.head(self.norm(x if ends is None else x[ends]))
         return logits
 
 

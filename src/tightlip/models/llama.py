@@ -112,7 +112,10 @@ def supports(model: Any, batch: int, length: int, keys: int) -> bool:
     with compute_dtype(model.model.embed_tokens.weight) as dtype:
         fits = all(_weight(module).dtype == dtype for module in projections)
     norms = [norm for layer in model.model.layers for norm in (layer.input_layernorm, layer.post_attention_layernorm)]
-    learning = any(weight.requires_grad for weight in (*map(_weight, projections), *(norm.weight for norm in norms)))
+    frozen = [*map(_weight, projections), *(norm.weight for norm in norms)]
+    if adapters == {None}:
+        frozen.append(model.model.embed_tokens.weight)  # the backward pass is that of an adapter
+    learning = any(weight.requires_grad for weight in frozen)
     return (
         fits
         and len(adapters) == 1
