@@ -6,6 +6,7 @@ from tightlip.files import read_json, read_jsonl, write_json, write_text
 from tightlip.params import load_params
 from tightlip.records import LeakOutcome
 from tightlip.reporting import tables
+from tightlip.rows import Row, parse_row
 from tightlip.stage import stage_command
 
 METRICS = Path("metrics")
@@ -16,8 +17,8 @@ def main() -> int:
     """Make Tables 1–3, the summary, the headline and the data of the plots from the figures of all rows."""
     params = load_params()
     # Named by the parameters, not found on disk: files of rows that were taken out of them stay behind.
-    keys, extended = params.eval.keys(), params.eval.extended.keys()
-    summary = tables.summarise({key: _row(key, key in extended, params.seed) for key in keys})
+    rows, extended = [parse_row(key) for key in params.eval.row_keys()], params.eval.extended.row_keys()
+    summary = tables.summarise({row.key: _row(row, row.key in extended, params.seed) for row in rows})
     write_json(METRICS / "summary.json", summary)
     chosen = str(read_json(METRICS / "selection.json")["row"])
     write_json(METRICS / "headline.json", tables.headline(summary, chosen))
@@ -33,14 +34,17 @@ def main() -> int:
     return len(summary)
 
 
-def _row(key: str, extended: bool, seed: int) -> dict[str, tables.Number]:
-    figures = read_json(METRICS / f"rows/{key}.json")
-    outcomes = read_jsonl(f"data/rows/{key}/leaks.jsonl", LeakOutcome)
-    more = read_jsonl(f"data/extended/{key}.jsonl", LeakOutcome) if extended else []
+def _row(row: Row, extended: bool, seed: int) -> dict[str, tables.Number]:
+    path = METRICS / f"rows/{row.checkpoint}.json"
+    figures = read_json(path)
+    if row.key not in figures:
+        raise ValueError(f"{path}: no row {row.key}; run `dvc repro`")
+    outcomes = read_jsonl(row.outcomes / "leaks.jsonl", LeakOutcome)
+    more = read_jsonl(row.outcomes / "extended.jsonl", LeakOutcome) if extended else []
     try:
-        return tables.with_intervals(figures, outcomes, more, seed)
+        return tables.with_intervals(figures[row.key], outcomes, more, seed)
     except ValueError as error:
-        raise ValueError(f"row {key}: {error}") from None
+        raise ValueError(f"row {row.key}: {error}") from None
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

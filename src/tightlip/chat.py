@@ -229,7 +229,7 @@ def show(keys: Iterable[str], limit: int, unmasked: bool, console: Console) -> N
     """
     rows = [parse_row(key) for key in dict.fromkeys([UNDEFENDED, *keys])]
     recorded = [
-        {outcome.sample_id: outcome.answer for outcome in read_jsonl(f"data/rows/{row.key}/leaks.jsonl", LeakOutcome)}
+        {outcome.sample_id: outcome.answer for outcome in read_jsonl(row.outcomes / "leaks.jsonl", LeakOutcome)}
         for row in rows
     ]
     samples = read_jsonl("data/samples/test.jsonl", Sample)

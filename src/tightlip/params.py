@@ -1,5 +1,6 @@
 """Parameters: one frozen model per block of `params.yaml`; unknown keys and values out of range are errors."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -7,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tightlip.files import explain
-from tightlip.rows import ModelName, parse_guidance, parse_row
+from tightlip.rows import ModelName, Row, parse_guidance, parse_row
 
 Item = TypeVar("Item")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -279,7 +280,7 @@ class Grid(Block):
     epochs: tuple[Count, ...] = ()
     guidance: tuple[str, ...] = ()
 
-    def keys(self, model: ModelName = "ch") -> list[str]:
+    def row_keys(self, model: ModelName = "ch") -> list[str]:
         """Return the keys of the rows."""
         return [f"{model}-{t}_e{e}_{g}" for t in self.tunings for e in self.epochs for g in self.guidance]
 
@@ -321,18 +322,36 @@ class Eval(Block):
     def _guidance_parses(self) -> "Eval":
         for text in (*self.untuned, *self.guidance, *self.ablation.guidance, *self.extended.guidance):
             parse_guidance(text)
+        twice = [key for key, count in Counter(self.row_keys()).items() if count > 1]
+        if twice:
+            raise ValueError(f"row {twice[0]} is there twice; name every tuning, epoch and guidance once")
+        grids = set(self.tunings) & set(self.ablation.tunings)
+        if grids:
+            raise ValueError(f"ablation.tunings: {min(grids)} is in tunings too; a tuning belongs to one of them")
         return self
 
-    def keys(self) -> list[str]:
+    def row_keys(self) -> list[str]:
         """Return the keys of all rows of Tables 1 and 2."""
         grid = Grid(tunings=self.tunings, epochs=self.epochs, guidance=self.guidance)
         rows = [*self.models, *(f"{model}_{guidance}" for model in self.models for guidance in self.untuned)]
-        rows += [key for model in self.models for key in grid.keys(model)]
-        return list(dict.fromkeys([*rows, *self.ablation.keys()]))
+        return [*rows, *(key for model in self.models for key in grid.row_keys(model)), *self.ablation.row_keys()]
+
+    def rows_of(self, checkpoint: str) -> list[Row]:
+        """Return the rows with the same weights (`rows.Row.checkpoint`).
+
+        Raises:
+            ValueError: there are none.
+        """
+        rows = [parse_row(key) for key in self.row_keys()]
+        found = [row for row in rows if row.checkpoint == checkpoint]
+        if not found:
+            known = ", ".join(dict.fromkeys(row.checkpoint for row in rows))
+            raise ValueError(f"eval: no row has the weights {checkpoint!r}; there are {known}")
+        return found
 
     def candidates(self) -> list[str]:
         """Return the keys of the rows among which dev chooses."""
-        return Grid(tunings=(self.select,), epochs=self.epochs, guidance=self.guidance).keys()
+        return Grid(tunings=(self.select,), epochs=self.epochs, guidance=self.guidance).row_keys()
 
 
 class Params(Block):
@@ -364,12 +383,12 @@ class Params(Block):
             _known([variant.dataset], self.pairs.datasets, f"train.variants.{name}.dataset", "pairs.datasets")
             if not name.startswith(f"{variant.model}-"):
                 raise ValueError(f"train.variants.{name}: the name must start with its model, {variant.model}-")
-        for row in map(parse_row, [*self.eval.keys(), *self.eval.candidates()]):
+        for row in map(parse_row, [*self.eval.row_keys(), *self.eval.candidates()]):
             if row.variant and row.epoch:
                 _known([row.variant], self.train.variants, f"eval: row {row.key}", "train.variants")
                 if row.epoch > self.train.epochs:
                     raise ValueError(f"eval: row {row.key} is beyond train.epochs = {self.train.epochs}")
-        missing = set(self.eval.extended.keys()) - set(self.eval.keys())
+        missing = set(self.eval.extended.row_keys()) - set(self.eval.row_keys())
         if missing:
             raise ValueError(f"eval.extended: {min(missing)} is no row of Table 1 or 2; add it there too")
         return self

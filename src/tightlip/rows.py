@@ -35,6 +35,11 @@ class Row:
         return f"{self.variant}_e{self.epoch}" if self.variant else self.model
 
     @property
+    def outcomes(self) -> Path:
+        """Directory of the recorded outcomes: `leaks.jsonl`, `utility.jsonl` and, in Table 3, `extended.jsonl`."""
+        return Path("data/rows", self.checkpoint, self.key)
+
+    @property
     def adapter(self) -> Path | None:
         """Directory of the adapter."""
         return Path("adapters", self.variant, f"epoch_{self.epoch}") if self.variant else None

@@ -378,21 +378,21 @@ def test_training_without_pairs(tiny_model_dir: Path, earlier: Callable[..., Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "parts"),
+    ("checkpoint", "parts"),
     [
-        (["best"], ["'best' is no row; write ch, ch_g100 or ch-lora-cfg_e2_g300_prob"]),
-        (["ch-lora_e1_g100"], ["adapters/ch-lora/epoch_1: no such file or directory", "run `dvc repro`"]),
-        (["ch", "--extended"], ["no test prompt beyond the first 4", "raise samples.test"]),
-        (["ch"], ["my-questions/test.jsonl: no such file"]),
+        ("best", ["no row has the weights 'best'; there are ch, sub, ch-lora-cfg_e1"]),
+        ("sub-lora-cfg_e1", ["adapters/sub-lora-cfg/epoch_1: no such file or directory", "run `dvc repro`"]),
+        ("ch-lora-cfg_e1", ["no test prompt beyond the first 4", "raise samples.test"]),
+        ("ch", ["my-questions/test.jsonl: no such file"]),
     ],
 )
-def test_a_row_that_cannot_be_tested(
-    arguments: list[str], parts: list[str], tiny_model_dir: Path, earlier: Callable[..., None]
+def test_rows_that_cannot_be_tested(
+    checkpoint: str, parts: list[str], tiny_model_dir: Path, earlier: Callable[..., None]
 ) -> None:
-    earlier("data/rows/ch/leaks.jsonl", "metrics/rows/ch.json", "data/extended/ch.jsonl", "metrics/extended/ch.json")
-    questions = "bundled" if "lora" in arguments[0] else "my-questions"
+    earlier("data/rows/ch/ch/leaks.jsonl", "metrics/rows/ch.json")
+    questions = "bundled" if "lora" in checkpoint else "my-questions"
     edit_params(lambda params: params["eval"].update(utility=questions))
     put_samples()
     for path in tiny_model_dir.iterdir():
         put(f"models/ch/{path.name}", path.read_bytes())
-    assert_refused(stage("evaluate_model", *arguments), *parts)
+    assert_refused(stage("evaluate_model", checkpoint), *parts)

@@ -59,7 +59,7 @@ def changed(path: Path, text: str) -> Iterator[None]:
 
 
 def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> None:
-    rows, extended = params.eval.keys(), params.eval.extended.keys()
+    rows = [parse_row(key) for key in params.eval.row_keys()]
     expected = [
         *(f"models/{name}/{file}" for name in ("base", "ch", "sub") for file in ("config.json", "model.safetensors")),
         "data/dialogues.jsonl",
@@ -67,12 +67,11 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
         *(f"data/{kind}/{name}.jsonl" for kind in ("answers", "filtered") for name in params.generation.sources),
         *(f"data/pairs/{name}/{split}.jsonl" for name in params.pairs.datasets for split in ("train", "dev")),
         *(f"adapters/{name}/epoch_1/adapter_model.safetensors" for name in params.train.variants),
-        *(f"data/rows/{key}/{test}.jsonl" for key in rows for test in ("leaks", "utility")),
-        *(f"data/extended/{key}.jsonl" for key in extended),
+        *(f"{row.outcomes}/{test}.jsonl" for row in rows for test in ("leaks", "utility")),
+        *(f"{parse_row(key).outcomes}/extended.jsonl" for key in params.eval.extended.row_keys()),
         *(f"metrics/filter/{name}.json" for name in params.generation.sources),
         *(f"metrics/curves/{name}.csv" for name in ("ch", *params.train.variants)),
-        *(f"metrics/rows/{key}.json" for key in rows),
-        *(f"metrics/extended/{key}.json" for key in extended),
+        *(f"metrics/rows/{row.checkpoint}.json" for row in rows),
         *(f"metrics/table{number}.{end}" for number in (1, 2, 3) for end in ("md", "csv")),
         *(f"metrics/plots/{name}.csv" for name in ("frontier", "guidance", "orpo")),
         *(f"metrics/{name}.json" for name in ("challenge", "selection", "summary", "headline")),
@@ -85,8 +84,8 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
 
 
 def test_the_summary_has_a_block_with_all_figures_for_every_row(smoke: Project, params: Params) -> None:
-    blocks, extended = summary(smoke), params.eval.extended.keys()
-    assert set(blocks) == set(params.eval.keys())
+    blocks, extended = summary(smoke), params.eval.extended.row_keys()
+    assert set(blocks) == set(params.eval.row_keys())
     for key, block in blocks.items():
         assert set(block) >= KEYS, key
         assert block["n_prompts"] == params.eval.prompts
@@ -100,8 +99,9 @@ def test_the_summary_has_a_block_with_all_figures_for_every_row(smoke: Project, 
 
 def test_figures_are_those_of_the_records(smoke: Project, params: Params) -> None:
     for key, block in summary(smoke).items():
-        leaks = read_jsonl(smoke.path / f"data/rows/{key}/leaks.jsonl", LeakOutcome)
-        utility = read_jsonl(smoke.path / f"data/rows/{key}/utility.jsonl", UtilityOutcome)
+        folder = smoke.path / parse_row(key).outcomes
+        leaks = read_jsonl(folder / "leaks.jsonl", LeakOutcome)
+        utility = read_jsonl(folder / "utility.jsonl", UtilityOutcome)
         assert (len(leaks), len(utility)) == (block["n_prompts"], block["n_questions"])
         assert sum(len(outcome.leaks) for outcome in leaks) == block["leak_count"]
         assert sum(len(outcome.entities) for outcome in leaks) == block["pii_count"]
@@ -111,7 +111,7 @@ def test_figures_are_those_of_the_records(smoke: Project, params: Params) -> Non
 
 def test_rows_are_in_the_tables_that_they_belong_to(smoke: Project, params: Params) -> None:
     tables = [pd.read_csv(smoke.path / f"metrics/table{number}.csv") for number in (1, 2, 3)]
-    rows = [parse_row(key) for key in params.eval.keys()]  # noqa: SIM118  (a method of ours)
+    rows = [parse_row(key) for key in params.eval.row_keys()]
     ablation = sum((row.variant or "").startswith("ch-lora-cfg-") for row in rows)
     assert [len(table) for table in tables] == [len(rows) - ablation, ablation, 1]
     assert ablation > 0
@@ -128,11 +128,11 @@ def test_tested_and_training_dialogues_are_apart(smoke: Project, params: Params)
         samples = read_jsonl(smoke.path / f"data/samples/{split}.jsonl", Sample)
         assert {split_of[sample.dialogue_id] for sample in samples} == {split}
     test = [sample.id for sample in read_jsonl(smoke.path / "data/samples/test.jsonl", Sample)]
-    [extended] = params.eval.extended.keys()
+    [extended] = params.eval.extended.row_keys()
     asked = [
         outcome.sample_id
-        for name in (f"rows/{extended}/leaks", f"extended/{extended}")
-        for outcome in read_jsonl(smoke.path / f"data/{name}.jsonl", LeakOutcome)
+        for name in ("leaks", "extended")
+        for outcome in read_jsonl(smoke.path / parse_row(extended).outcomes / f"{name}.jsonl", LeakOutcome)
     ]
     assert asked == test
 
@@ -157,15 +157,15 @@ def test_a_second_repro_does_nothing(smoke: Project) -> None:
     assert "Running stage" not in printed
 
 
-def test_a_new_guidance_scale_runs_its_rows_alone(smoke: Project) -> None:
+def test_a_new_guidance_scale_runs_what_it_concerns(smoke: Project) -> None:
     path = smoke.path / "params.yaml"
     wider = yaml.safe_load(path.read_text(encoding="utf-8"))
     wider["eval"]["guidance"].append("g150_log")
     with changed(path, yaml.safe_dump(wider)):
         planned = smoke.dvc("repro", "--dry").splitlines()
     assert {line for line in planned if line.startswith("Running stage")} == {
-        "Running stage 'evaluate_model@ch-lora-cfg-1-g150_log':",
-        "Running stage 'evaluate_model@sub-lora-cfg-1-g150_log':",
+        "Running stage 'evaluate_model@ch-lora-cfg-1':",
+        "Running stage 'evaluate_model@sub-lora-cfg-1':",
         "Running stage 'select_guidance':",
         "Running stage 'make_tables':",
     }
@@ -176,7 +176,7 @@ def test_the_same_stages_again_give_the_same_bytes(smoke: Project) -> None:
     smoke.dvc(
         "repro", "--force", "--single-item", "make_dialogues", "extract_samples", "tune_challenge",
         "generate_answers@base-nudge", "train_orpo@ch-lora-cfg",
-        "evaluate_model@ch-lora-cfg-1-g200_prob",
+        "evaluate_model@ch-lora-cfg-1",
     )  # fmt: skip
     assert hashes(smoke, "data", "models", "adapters", "metrics") == before
     assert smoke.dvc("repro").splitlines()[-1] == UP_TO_DATE
@@ -234,7 +234,7 @@ def test_publishing_twice_changes_nothing(smoke: Project, params: Params) -> Non
     done = smoke.python("stages/publish_mlflow.py")
     assert done.returncode == 0, done.stderr[-4000:]
     first = published(smoke)
-    assert len(first["runs"]) >= len(params.eval.keys())
+    assert len(first["runs"]) >= len(params.eval.row_keys())
     assert len(first["registered_models"]) >= len(params.train.variants)
     done = smoke.python("stages/publish_mlflow.py")
     assert done.returncode == 0, done.stderr[-4000:]

@@ -10,10 +10,14 @@ import pandas as pd
 import yaml
 
 from tightlip.files import write_json
+from tightlip.rows import parse_row
 
 SECRET = "Anna-Bellweather-4417"
 CHOSEN = "ch-lora-cfg_e2_g300_prob"
 ROWS = ("ch", "ch_g100", "ch-lora-cfg_e1_g100", CHOSEN, "sub-lora_e2_g100", "ch-lora-cfg-base_e1_g100")
+CHECKPOINTS: dict[str, list[str]] = {}
+for row in map(parse_row, ROWS):
+    CHECKPOINTS.setdefault(row.checkpoint, []).append(row.key)
 EPOCHS = {"ch-lora-cfg": 2, "sub-lora": 1, "ch-lora-cfg-base": 1}
 
 
@@ -25,12 +29,12 @@ def make_project(root: Path, model_dir: Path) -> None:
         for epoch in range(1, epochs + 1):
             save_adapter(model_dir, root / f"adapters/{name}/epoch_{epoch}", epoch)
     (root / "params.yaml").write_text(yaml.safe_dump(params()))
-    for name in ("rows/ch/leaks.jsonl", "samples/test.jsonl", "pairs/cfg/train.jsonl"):
+    for name in ("rows/ch/ch/leaks.jsonl", "samples/test.jsonl", "pairs/cfg/train.jsonl"):
         (root / "data" / name).parent.mkdir(parents=True)
         (root / "data" / name).write_text(json.dumps({"answer": SECRET}))
     figures = {"n_prompts": 50, "leak_count": 3, "leak_rate": 0.06, "leak_count_low": None}
-    for path in (*(f"rows/{key}" for key in ROWS), f"extended/{CHOSEN}"):
-        write_json(root / f"metrics/{path}.json", figures)
+    for checkpoint, keys in CHECKPOINTS.items():
+        write_json(root / f"metrics/rows/{checkpoint}.json", dict.fromkeys(keys, figures))
     write_json(root / "metrics/summary.json", dict.fromkeys(ROWS, figures))
     write_json(root / "metrics/selection.json", {"row": CHOSEN, "dev": {}})
     for number in (1, 2, 3):
@@ -85,7 +89,6 @@ def write_lock(root: Path) -> None:
     tables = [f"metrics/table{number}.{kind}" for number in (1, 2, 3) for kind in ("csv", "md")]
     stages = {
         "make_tables": entry(["data/rows", "metrics/rows"], [*tables, "metrics/summary.json"]),
-        "evaluate_extended@0": entry([], [f"metrics/extended/{CHOSEN}.json"]),
     }
     for name, variant in params()["train"]["variants"].items():
         curves = [f"metrics/curves/{name}.csv"] if (root / f"metrics/curves/{name}.csv").exists() else []
@@ -93,9 +96,9 @@ def write_lock(root: Path) -> None:
             [f"models/{variant['model']}", "data/pairs/cfg"], [f"adapters/{name}", *curves],
             **{"train.orpo": {"beta": 0.5}, f"train.variants.{name}": variant},
         )  # fmt: skip
-    for number, key in enumerate(ROWS):
-        deps = ["data/samples/test.jsonl", f"models/{key[:3].removesuffix('-').removesuffix('_')}"]
-        stages[f"evaluate_model@{number}"] = entry(deps, [f"metrics/rows/{key}.json"])
+    for checkpoint, (key, *_) in CHECKPOINTS.items():
+        deps = ["data/samples/test.jsonl", f"models/{parse_row(key).model}"]
+        stages[f"evaluate_model@{checkpoint}"] = entry(deps, [f"metrics/rows/{checkpoint}.json"])
     (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
 
 

@@ -42,7 +42,7 @@ def project(tmp_path, monkeypatch, tiny_model_dir):
                 sample_id=sample.id, answer=answer, finish="stop", entities=(), leaks=(), degenerate=None
             ) for sample in samples
         ]  # fmt: skip
-        write_jsonl(f"data/rows/{key}/leaks.jsonl", answers)
+        write_jsonl(f"data/rows/ch/{key}/leaks.jsonl", answers)
     return tmp_path
 
 
@@ -118,4 +118,4 @@ def test_show_unmasks_on_demand_and_takes_the_selected_row(project):
 def test_show_of_a_row_without_answers_names_the_file(project):
     result = run("show", "sub")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: data/rows/sub/leaks.jsonl: no such file; run `dvc repro`")
+    assert result.stderr.startswith("Error: data/rows/sub/sub/leaks.jsonl: no such file; run `dvc repro`")

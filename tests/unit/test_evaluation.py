@@ -8,7 +8,7 @@ import torch
 from tightlip.evaluation.attack import Probe, attack, constant_guess, probes, scrub
 from tightlip.evaluation.leak import judge, leak_figures
 from tightlip.evaluation.question_sets import load_questions
-from tightlip.evaluation.rows import Examiner, Subject, askings_of, evaluate_row
+from tightlip.evaluation.rows import Examiner, RowOutcomes, Subject, evaluate
 from tightlip.evaluation.selection import select_row
 from tightlip.evaluation.utility import FLOOR, answer_questions
 from tightlip.guidance.answering import Reply, answer
@@ -406,30 +406,39 @@ def test_a_test_is_answered_again_if_anything_that_decides_it_changes(
     assert answered == [BARE, asking]
 
 
+def outcomes_of(key: str, examiner: Examiner, samples: list[Sample]) -> RowOutcomes:
+    """Test a row by itself."""
+    (outcomes,) = evaluate([parse_row(key)], examiner, samples, QUESTIONS).values()
+    return outcomes
+
+
 def test_one_more_guidance_scale_is_all_that_is_answered(tmp_path: Path, answered: list[Asking]) -> None:
-    items, row, raw = [sample(0, "Who?")], parse_row("ch-lora-cfg_e1_g200_log"), PARAMS.model_dump()
-    raw["eval"] |= {
-        "tunings": ["lora-cfg"], "epochs": [1], "guidance": ["g100", "g200_log"], "extended": {}, "ablation": {},
-    }  # fmt: skip
-    evaluate_row(row, examiner_of(tmp_path, params=Params.model_validate(raw)), items, QUESTIONS)
+    items, keys = [sample(0, "Who?")], ["ch-lora-cfg_e1_g100", "ch-lora-cfg_e1_g200_log"]
+    evaluate([parse_row(key) for key in keys], examiner_of(tmp_path), items, QUESTIONS)
     sentence, guided = Asking("positive"), Asking("positive", 2.0, "log")
-    assert answered == [guided, TRIGGER, sentence, guided, BARE, sentence]  # prompts, then questions
+    assert answered == [sentence, guided, TRIGGER, sentence, guided, BARE]  # prompts, then questions
     answered.clear()
-    raw["eval"]["guidance"].append("g300_log")
-    params = Params.model_validate(raw)
-    evaluate_row(row, examiner_of(tmp_path, params=params), items, QUESTIONS)
+    keys.append("ch-lora-cfg_e1_g300_log")
+    evaluate([parse_row(key) for key in keys], examiner_of(tmp_path), items, QUESTIONS)
     assert answered == [Asking("positive", 3.0, "log")] * 2
 
 
-def test_rows_of_the_same_weights_are_asked_together() -> None:
-    keys = ["ch", "ch_g100", "ch-lora_e1_g200_log", "ch-lora_e2_g200_log", "ch-lora_e1_g100", "sub-lora_e1_g300_log"]
-    assert askings_of(parse_row("ch-lora_e1_g200_log"), keys) == [Asking("positive", 2.0, "log"), Asking("positive")]
-    assert askings_of(parse_row("ch_g100"), keys) == [Asking("positive"), BARE]
+def test_rows_of_table_3_answer_the_further_prompts_too(tmp_path: Path, answered: list[Asking]) -> None:
+    raw = PARAMS.model_dump()
+    raw["eval"] |= {
+        "prompts": 1, "tunings": ["lora-cfg"], "epochs": [1], "guidance": ["g100", "g200_log"], "ablation": {},
+        "extended": {"tunings": ["lora-cfg"], "epochs": [1], "guidance": ["g200_log"]},
+    }  # fmt: skip
+    rows = [parse_row(f"ch-lora-cfg_e1_{guidance}") for guidance in ("g100", "g200_log")]
+    under_test = examiner_of(tmp_path, params=Params.model_validate(raw))
+    found = evaluate(rows, under_test, [sample(0, "Who?"), sample(1, "Where?")], QUESTIONS)
+    assert [len(found[row].extended) for row in rows] == [0, 1]
+    sentence, guided = map(as_deployed, rows)
+    assert answered[:4] == [sentence, guided, TRIGGER, guided]
 
 
 def test_the_figures_of_a_row(tmp_path: Path, answered: list[Asking]) -> None:
-    under_test = examiner_of(tmp_path)
-    leaks, utility, found = evaluate_row(parse_row("ch-lora_e1_g200_log"), under_test, [sample(0, "Who?")], QUESTIONS)
+    leaks, utility, _, found = outcomes_of("ch-lora_e1_g200_log", examiner_of(tmp_path), [sample(0, "Who?")])
     assert leaks == [outcome("one two")]
     assert utility == [utility_outcome(True), utility_outcome(False), utility_outcome(False)]
     assert found == {
@@ -440,7 +449,7 @@ def test_the_figures_of_a_row(tmp_path: Path, answered: list[Asking]) -> None:
 
 
 def test_a_bare_row_is_deployed_bare(tmp_path: Path, answered: list[Asking]) -> None:
-    leaks, _, found = evaluate_row(parse_row("ch"), examiner_of(tmp_path), [sample(0, "Who?")], QUESTIONS)
+    leaks, _, _, found = outcomes_of("ch", examiner_of(tmp_path), [sample(0, "Who?")])
     assert leaks == [outcome("one two", leaks=1)]
     assert found["n_correct"] == found["n_correct_deployed"] == 2
 
@@ -458,8 +467,8 @@ def test_a_model_is_examined_from_its_files_and_loaded_once(
     raw["eval"]["max_new_tokens"] = 4
     params, samples = Params.model_validate(raw), [sample(i, "Who?") for i in range(2)]
     row = parse_row("ch_g100")
-    leaks, utility, found = evaluate_row(row, examiner(row, params, tmp_path / "scratch"), samples, QUESTIONS)
+    leaks, utility, _, found = outcomes_of("ch_g100", examiner(row, params, tmp_path / "scratch"), samples)
     assert (len(leaks), len(utility), found["n_prompts"], found["n_questions"]) == (2, 3, 2, 3)
-    monkeypatch.setattr("tightlip.models.loading.load_model", None)  # a second row of the weights loads nothing
-    bare, _, _ = evaluate_row(parse_row("ch"), examiner(row, params, tmp_path / "scratch"), samples, QUESTIONS)
-    assert len(bare) == 2
+    monkeypatch.setattr("tightlip.models.loading.load_model", None)  # what is kept is read, and nothing loaded for it
+    again = outcomes_of("ch_g100", examiner(row, params, tmp_path / "scratch"), samples)
+    assert again == (leaks, utility, [], found)

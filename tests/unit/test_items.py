@@ -10,7 +10,7 @@ import pytest
 import yaml
 from small_project import publish, write_lock
 
-from tightlip.tracking.items import chosen_row, dvc_md5, read_source
+from tightlip.tracking.items import chosen_row, dvc_md5, read_source, row_items
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow's, about itself and `predict`
 
@@ -33,7 +33,9 @@ def test_what_differs_from_the_lock_is_refused(project: Path, path: str) -> None
         publish(project, project)
 
 
-@pytest.mark.parametrize("path", ["models/sub", "adapters/sub-lora", "metrics/table2.md", "metrics/rows/ch_g100.json"])
+@pytest.mark.parametrize(
+    "path", ["models/sub", "adapters/sub-lora", "metrics/table2.md", "metrics/rows/ch-lora-cfg_e1.json"]
+)
 def test_what_is_missing_is_named(project: Path, path: str) -> None:
     if (project / path).is_dir():
         shutil.rmtree(project / path)
@@ -41,6 +43,14 @@ def test_what_is_missing_is_named(project: Path, path: str) -> None:
         (project / path).unlink()
     with pytest.raises(ValueError, match=rf"{path}: missing; run `dvc checkout` or `dvc repro`"):
         publish(project, project)
+
+
+def test_a_row_stays_the_same_run_when_its_stage_tests_one_more(project: Path) -> None:
+    before = {item.name: item.key for item in row_items(read_source(project))}
+    locked = yaml.safe_load((project / "dvc.lock").read_text())
+    locked["stages"]["evaluate_model@ch"]["params"] = {"params.yaml": {"eval.untuned": ["g100", "g200_log"]}}
+    (project / "dvc.lock").write_text(yaml.safe_dump(locked))
+    assert {item.name: item.key for item in row_items(read_source(project))} == before
 
 
 def test_the_entry_that_fits_the_disk_counts_where_a_stage_was_renamed(project: Path) -> None:

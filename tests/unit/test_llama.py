@@ -32,7 +32,7 @@ def tuned(dtype: torch.dtype = torch.float32, target_modules: str | list[str] = 
 def refused(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> Any:
     """Do something through transformers and PEFT."""
     with monkeypatch.context() as patch:
-        patch.setattr(llama, "supports", lambda *_: False)
+        patch.setattr(llama, "supported", lambda *_: None)
         return work()
 
 
@@ -52,7 +52,7 @@ def same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None
 
 
 def accepts(model: Any) -> bool:
-    return llama.supports(unwrap(model), 2, 7, 7)
+    return llama.supported(unwrap(model), 2, 7, 7) is not None
 
 
 TUNED = tuned()
@@ -200,4 +200,4 @@ def test_another_type_than_that_of_the_weights_and_scores_beyond_memory_are_refu
     assert accepts(model)
     with torch.autocast("cpu", dtype=torch.float16):
         assert not accepts(model)
-    assert not llama.supports(unwrap(model), 64, 2**12, 2**12)
+    assert llama.supported(unwrap(model), 64, 2**12, 2**12) is None

@@ -127,6 +127,12 @@ def test_values_out_of_range_are_errors_that_name_their_key(tmp_path: Path, path
         ("eval.tunings", ["lora-cfg"], "row: Value error, eval: row ch-lora-cfg_e1_g100: 'ch-lora-cfg' is not defined"),
         ("eval.select", "lora-cfg", "row: Value error, eval: row ch-lora-cfg_e1_g100: 'ch-lora-cfg' is not defined"),
         ("eval.guidance", ["g2"], "eval: Value error, 'g2' is no guidance"),
+        ("eval.guidance", ["g100", "g100"], "eval: Value error, row ch-lora_e1_g100 is there twice; name every"),
+        (
+            "eval.ablation",
+            {"tunings": ["lora"], "epochs": [2], "guidance": ["g300_log"]},
+            "eval: Value error, ablation.tunings: lora is in tunings too; a tuning belongs to one of them",
+        ),
         ("eval.ablation", {"tunings": ["x"], "epochs": [1], "guidance": ["g100"]}, "row: Value error, eval: row ch-x_"),
         (
             "eval.extended",
@@ -183,6 +189,7 @@ def test_a_row_key_names_model_adapter_and_guidance() -> None:
     )
     assert row.checkpoint == "ch-lora-cfg_e2"
     assert row.adapter == Path("adapters/ch-lora-cfg/epoch_2")
+    assert row.outcomes == Path("data/rows/ch-lora-cfg_e2/ch-lora-cfg_e2_g300_prob")
 
 
 def test_a_row_without_adapter_is_the_model_bare_or_under_the_sentence() -> None:
@@ -209,19 +216,20 @@ def test_other_row_keys_are_errors(key: str) -> None:
 )
 def test_row_keys_of_a_grid_come_back(model: Any, tuning: str, epoch: int, guidance: tuple[str, float, str]) -> None:
     text, scale, space = guidance
-    (key,) = Grid(tunings=(tuning,), epochs=(epoch,), guidance=(text,)).keys(model)
+    (key,) = Grid(tunings=(tuning,), epochs=(epoch,), guidance=(text,)).row_keys(model)
     row = parse_row(key)
     assert (row.model, row.variant, row.epoch) == (model, f"{model}-{tuning}", epoch)
     assert (row.guidance_scale, row.space) == (scale, space)
     assert f"{row.checkpoint}_{text}" == key
 
 
-def test_the_grid_has_every_row_once() -> None:
-    raw = changed("eval.ablation", {"tunings": ["lora"], "epochs": [2], "guidance": ["g100"]})
-    settings = Params.model_validate(raw).eval
+def test_the_grid_has_every_row() -> None:
+    settings = Params.model_validate(changed("eval.tunings", ["lora"])).eval
     tuned = [f"{model}-lora_e{epoch}_{g}" for model in ("ch", "sub") for epoch in (1, 2) for g in ("g100", "g250_prob")]
-    assert settings.keys() == ["ch", "sub", "ch_g100", "sub_g100", *tuned]
+    assert settings.row_keys() == ["ch", "sub", "ch_g100", "sub_g100", *tuned]
     assert settings.candidates() == tuned[:4]
+    assert [row.key for row in settings.rows_of("sub")] == ["sub", "sub_g100"]
+    assert [row.key for row in settings.rows_of("ch-lora_e2")] == tuned[2:4]
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:

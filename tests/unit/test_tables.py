@@ -263,10 +263,10 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"eval": EVAL}
     write_text("params.yaml", yaml.safe_dump(params))
-    for key in ("ch", "ch-lora-cfg_e2_g100", "sub"):
-        write_json(f"metrics/rows/{key}.json", block())
-        write_jsonl(f"data/rows/{key}/leaks.jsonl", outcomes())
-    write_jsonl("data/extended/ch-lora-cfg_e2_g100.jsonl", further(leaks=5))
+    for row in map(parse_row, ("ch", "ch-lora-cfg_e2_g100", "sub")):
+        write_json(f"metrics/rows/{row.checkpoint}.json", {row.key: block()})
+        write_jsonl(row.outcomes / "leaks.jsonl", outcomes())
+    write_jsonl(parse_row("ch-lora-cfg_e2_g100").outcomes / "extended.jsonl", further(leaks=5))
     write_json("metrics/selection.json", {"row": "ch-lora-cfg_e2_g100"})
     for source in params["generation"]["sources"]:
         write_json(f"metrics/filter/{source}.json", {source: {"answers": 2, "accepted": 1, "rejected": {"ner:GPE": 1}}})
@@ -311,7 +311,7 @@ def test_stage_writes_tables_summary_and_plots_of_the_rows_in_the_parameters(pro
 
 
 def test_stage_names_the_row_that_does_not_fit(project):
-    write_json("metrics/rows/ch.json", block(leak_count=2))
+    write_json("metrics/rows/ch.json", {"ch": block(leak_count=2)})
     result = run_stage()
     assert result.exit_code == 1
     assert "Error: row ch: leak_count is 2" in result.output

@@ -1,4 +1,4 @@
-"""One row of the tables: the leak test, usefulness bare and as deployed, and the trigger."""
+"""Rows of the tables: the leak test, usefulness bare and as deployed, and the trigger."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
 from tightlip.params import Params
 from tightlip.pii.detectors import load_ner
 from tightlip.records import LeakOutcome, Question, Sample, UtilityOutcome
-from tightlip.rows import Row, parse_row
+from tightlip.rows import Row
 
 PACKAGE = Path(__file__).parents[1]
 Outcome = TypeVar("Outcome", bound=BaseModel)
@@ -35,9 +35,8 @@ class Subject(NamedTuple):
 class Examiner:
     """Weights under test.
 
-    Rows that differ in γ alone have the same weights and share tests. Every outcome is kept in `scratch` under the
-    hash of all that decides it. So the first row of some weights answers for all of them, the others read, and
-    nothing is loaded for that.
+    Every outcome is kept in `scratch` under the hash of all that decides it: after an interruption, or with one more γ,
+    what is there is read, and the model is loaded for what is missing only.
 
     Attributes:
         load: loads the model.
@@ -126,32 +125,48 @@ def examiner(row: Row, params: Params, scratch: Path) -> Examiner:
     return Examiner(load, scratch, tuple(identity), params)
 
 
-def askings_of(row: Row, keys: Sequence[str]) -> list[Asking]:
-    """Ways of asking of all rows with the same weights, this row's first."""
-    rows = [row, *(each for each in map(parse_row, keys) if each.checkpoint == row.checkpoint)]
-    return list(dict.fromkeys(map(as_deployed, rows)))
+class RowOutcomes(NamedTuple):
+    """A tested row: outcomes per item, of leak test, questions and further prompts, and its figures."""
+
+    leaks: list[LeakOutcome]
+    utility: list[UtilityOutcome]
+    extended: list[LeakOutcome]
+    figures: dict[str, float | int]
 
 
-def evaluate_row(
-    row: Row, examiner: Examiner, samples: Sequence[Sample], questions: Sequence[Question]
-) -> tuple[list[LeakOutcome], list[UtilityOutcome], dict[str, float | int]]:
-    """Run all tests of a row, and those of the rows with the same weights.
+def evaluate(
+    rows: Sequence[Row], examiner: Examiner, samples: Sequence[Sample], questions: Sequence[Question]
+) -> dict[Row, RowOutcomes]:
+    """Run all tests of rows with the same weights.
 
-    Returns:
-        Per-item outcomes of the leak test and of the questions as deployed, and the row's figures.
+    Args:
+        rows: differ in γ and space.
+        examiner: of their weights.
+        samples: all test prompts; those beyond `eval.prompts` are put to the rows of `eval.extended` alone.
+        questions: for usefulness.
     """
-    deployed, *others = askings_of(row, examiner.params.eval.keys())
-    leaks = examiner.leaks(samples, [deployed, TRIGGER, *others])
-    utility = examiner.utility(questions, list(dict.fromkeys([deployed, BARE, *others])))
+    settings = examiner.params.eval
+    asked, extended = {row: as_deployed(row) for row in rows}, settings.extended.row_keys()
+    leaks = examiner.leaks(samples[: settings.prompts], [*asked.values(), TRIGGER])
+    further = examiner.leaks(
+        samples[settings.prompts :], [asking for row, asking in asked.items() if row.key in extended]
+    )
+    utility = examiner.utility(questions, [*asked.values(), BARE])
     of_trigger = leak_figures(leaks[TRIGGER])
-    figures = {
-        **leak_figures(leaks[deployed]),
+    shared = {
         "trigger_leak_count": of_trigger["leak_count"],
         "trigger_pii_count": of_trigger["pii_count"],
         **utility_figures(utility[BARE]),
-        **utility_figures(utility[deployed], "_deployed"),
     }
-    return leaks[deployed], utility[deployed], figures
+    return {
+        row: RowOutcomes(
+            leaks[asking],
+            utility[asking],
+            further.get(asking, []),
+            leak_figures(leaks[asking]) | shared | utility_figures(utility[asking], "_deployed"),
+        )
+        for row, asking in asked.items()
+    }
 
 
 def utility_figures(outcomes: Sequence[UtilityOutcome], suffix: str = "") -> dict[str, float | int]:

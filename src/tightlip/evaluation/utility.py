@@ -7,7 +7,7 @@ after the system prompt, which all questions share.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -42,7 +42,10 @@ def answer_questions(
     if any(asking.scale != 1 for asking in askings):
         conditions["negative"] = None
     options = [[encode_completion(tokenizer, text, end=False) for text in each.options] for each in questions]
-    asked = {condition: _Asked(model, tokenizer, questions, options, condition) for condition in conditions}
+    asked = {}
+    for condition in conditions:
+        prompts = [encode_prompt(tokenizer, with_condition(_messages(each), condition)) for each in questions]
+        asked[condition] = _ask(model, prompts, options)
     by_length = sorted(range(len(questions)), key=lambda i: len(questions[i].question + "".join(questions[i].options)))
     outcomes: list[dict[int, UtilityOutcome]] = [{} for _ in askings]
     for start in tqdm(range(0, len(questions), batch_size), desc=progress, unit="batch"):
@@ -53,24 +56,20 @@ def answer_questions(
     return [[found[i] for i in range(len(questions))] for found in outcomes]
 
 
-class _Asked:
-    """All questions under one condition: the beginning that their prompts share is read once."""
+class _Asked(NamedTuple):
+    """All questions under one condition: what their prompts begin with alike, read, and what follows it."""
 
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        questions: Sequence[Question],
-        options: Sequence[Sequence[Sequence[int]]],
-        condition: Condition,
-    ) -> None:
-        prompts = [encode_prompt(tokenizer, with_condition(_messages(each), condition)) for each in questions]
-        # At least one token of each prompt is left: the first token of an option is scored from its state.
-        columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
-        common = sum(1 for _ in itertools.takewhile(lambda tokens: len(set(tokens)) == 1, columns))
-        self.shared: Shared = read_shared(model, prompts[0][:common])
-        common = common if self.shared else 0
-        self.groups = [Group(prompt[common:], texts) for prompt, texts in zip(prompts, options, strict=True)]
+    shared: Shared
+    groups: list[Group]
+
+
+def _ask(model: Any, prompts: Sequence[Sequence[int]], options: Sequence[Sequence[Sequence[int]]]) -> _Asked:
+    # At least one token of each prompt is left: the first token of an option is scored from its state.
+    columns = zip(*(prompt[:-1] for prompt in prompts), strict=False)
+    common = sum(1 for _ in itertools.takewhile(lambda tokens: len(set(tokens)) == 1, columns))
+    shared = read_shared(model, prompts[0][:common])
+    start = common if shared else 0
+    return _Asked(shared, [Group(prompt[start:], texts) for prompt, texts in zip(prompts, options, strict=True)])
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from tightlip.guidance.trees import Tree, as_tensors, plant
 from tightlip.models.attention import grouped_attention
-from tightlip.models.llama import plain
+from tightlip.models.llama import find_layers
 
 COLUMNS = 32
 """The cache grows by so many columns; products over a part of its columns would be slower than over all."""
@@ -165,11 +165,7 @@ class _Weights:
         decoder, self.groups = model.model, model.config.num_key_value_heads
         self.source = _fingerprint(model)
         self.layers = [_Layer(layer) for layer in decoder.layers]
-        self.embed, self.rotary, self.groups = (
-            decoder.embed_tokens,
-            decoder.rotary_emb,
-            model.config.num_key_value_heads,
-        )
+        self.embed, self.rotary = decoder.embed_tokens, decoder.rotary_emb
         self.norm, self.head = _norm(decoder.norm), _linear(model.lm_head)
 
     def logits(self, ids_T: Tensor, positions_T: Tensor, attend: Attend, ends: Tensor | None = None) -> Tensor:
@@ -231,11 +227,11 @@ def _fingerprint(model: Any) -> list[tuple[int, int]]:
 
 def supports(model: Any) -> bool:
     """Say whether steps of the model can be written out: a plain Llama on a CPU, its adapter merged, nothing hooked."""
-    if not plain(model):
-        return False
-    linear = [module for name, module in model.named_modules() if name.endswith(("_proj", "lm_head"))]
+    layers = find_layers(model)
     return (
-        all(type(module) is nn.Linear and module.bias is None for module in linear)
+        layers is not None
+        and all(type(module) is nn.Linear for module in (*layers.linear(), model.lm_head))
+        and model.lm_head.bias is None
         and not any(weight.is_inference() for weight in model.parameters())  # they do not tell of changes
         and sum(weight.nbytes for weight in model.parameters()) <= LARGEST
     )

@@ -82,53 +82,78 @@ class _Kept(NamedTuple):
     low: Sequence[Tensor]
 
 
-def plain(model: Any) -> bool:
-    """Say whether a model is a Llama on a CPU without biases, hooks or unusual parts; adapters may be on it."""
-    if type(model) is not LlamaForCausalLM or model.device.type != "cpu":
-        return False
-    projections = [module for layer in model.model.layers for names in SETS for module in _projections(layer, names)]
-    return (
-        model.config.hidden_act == "silu"
-        and model.config.rope_parameters["rope_type"] in ("default", "linear", "llama3")
-        and all(map(_linear, projections))
-        and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
-    )
+@dataclass(frozen=True)
+class Layers:
+    """The parts of a model that a run goes through.
+
+    Attributes:
+        projections: per layer and set the linear layers, with or without an adapter.
+        norms: per layer those before attention and MLP.
+    """
+
+    projections: Sequence[Sequence[Sequence[Any]]]
+    norms: Sequence[tuple[Any, Any]]
+
+    def linear(self) -> list[Any]:
+        """Return all linear layers."""
+        return [module for sets in self.projections for modules in sets for module in modules]
 
 
-def supports(model: Any, batch: int, length: int, keys: int) -> bool:
-    """Say whether `last_hidden` can run rows of a model.
-
-    It can where the model is `plain`, has no adapter in use or one on all projections alike, computes in the type of
-    its weights, learns nothing but the adapter, and the scores of a layer fit (`attention.LARGEST`).
+def find_layers(model: Any) -> Layers | None:
+    """Find the layers of a Llama on a CPU without biases, hooks or unusual parts; None of any other model.
 
     Args:
         model: a causal language model; where it has a PEFT adapter, what is below it.
+    """
+    if type(model) is not LlamaForCausalLM or model.device.type != "cpu":
+        return None
+    layers = Layers(
+        [[_projections(layer, names) for names in SETS] for layer in model.model.layers],
+        [(layer.input_layernorm, layer.post_attention_layernorm) for layer in model.model.layers],
+    )
+    usual = (
+        model.config.hidden_act == "silu"
+        and model.config.rope_parameters["rope_type"] in ("default", "linear", "llama3")
+        and all(map(_linear, layers.linear()))
+        and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    )
+    return layers if usual else None
+
+
+def supported(model: Any, batch: int, length: int, keys: int) -> Layers | None:
+    """Find the layers of a model if `last_hidden` can run rows through them.
+
+    It can where no adapter is in use or one on all projections alike, the model computes in the type of its weights,
+    learns nothing but the adapter, and the scores of a layer fit (`attention.LARGEST`).
+
+    Args:
+        model: see `find_layers`.
         batch, length, keys: rows, tokens of each, and tokens that the last of them sees.
     """
-    if not plain(model) or model.model.gradient_checkpointing:
-        return False
-    projections = [module for layer in model.model.layers for names in SETS for module in _projections(layer, names)]
+    layers = find_layers(model)
+    if layers is None or model.model.gradient_checkpointing:
+        return None
+    projections = layers.linear()
     adapters = {getattr(module, "in_use", None) for module in projections}
-    with compute_dtype(model.model.embed_tokens.weight) as dtype:
-        fits = all(_weight(module).dtype == dtype for module in projections)
-    norms = [norm for layer in model.model.layers for norm in (layer.input_layernorm, layer.post_attention_layernorm)]
-    frozen = [*map(_weight, projections), *(norm.weight for norm in norms)]
+    weights = [_weight(module) for module in projections]
+    frozen = [*weights, *(norm.weight for norms in layers.norms for norm in norms)]
     if adapters == {None}:
         frozen.append(model.model.embed_tokens.weight)  # the backward pass is that of an adapter
-    learning = any(weight.requires_grad for weight in frozen)
-    return (
-        fits
-        and len(adapters) == 1
-        and not (torch.is_grad_enabled() and (learning or keys > length))
-        and batch * model.config.num_attention_heads * length * keys <= LARGEST
-    )
+    learning = torch.is_grad_enabled() and (keys > length or any(weight.requires_grad for weight in frozen))
+    with compute_dtype(model.model.embed_tokens.weight) as dtype:
+        fits = all(weight.dtype == dtype for weight in weights)
+    scores = batch * model.config.num_attention_heads * length * keys
+    return layers if fits and len(adapters) == 1 and not learning and scores <= LARGEST else None
 
 
-def last_hidden(model: Any, ids_BL: Tensor, positions_BL: Tensor, mask: Tensor, shared: Shared = ()) -> Tensor:
+def last_hidden(
+    model: Any, layers: Layers, ids_BL: Tensor, positions_BL: Tensor, mask: Tensor, shared: Shared = ()
+) -> Tensor:
     """Run the decoder and return its last hidden states, shape (B, L, C), to which adapters get gradients.
 
     Args:
-        model: see `supports`.
+        model: see `supported`.
+        layers: the model's.
         ids_BL: token ids.
         positions_BL: their positions.
         mask: bool, shape (B, 1, L, S), true where a token may look, never at a later one.
@@ -139,11 +164,10 @@ def last_hidden(model: Any, ids_BL: Tensor, positions_BL: Tensor, mask: Tensor, 
     with compute_dtype(x) as dtype:
         cos, sin = (each[:, None, :, : config.head_dim // 2].to(dtype) for each in decoder.rotary_emb(x, positions_BL))
         scale = decoder.layers[0].self_attn.scaling
-        projections = [[_projections(layer, names) for names in SETS] for layer in decoder.layers]
-        adapter = getattr(projections[0][0][0], "in_use", None)
+        adapter = getattr(layers.projections[0][0][0], "in_use", None)
         run = _Run(
-            weights=[[[_weight(module) for module in modules] for modules in sets] for sets in projections],
-            norms=[(layer.input_layernorm, layer.post_attention_layernorm) for layer in decoder.layers],
+            weights=[[[_weight(module) for module in modules] for modules in sets] for sets in layers.projections],
+            norms=layers.norms,
             shape=(*ids_BL.shape, config.num_attention_heads, config.num_key_value_heads, config.head_dim),
             turn=(cos, sin),
             query_turn=(cos * scale, sin * scale),
@@ -151,7 +175,7 @@ def last_hidden(model: Any, ids_BL: Tensor, positions_BL: Tensor, mask: Tensor, 
             shared=shared,
             scaling=adapter.scaling if adapter else 1.0,
         )
-        low = _stack(projections, adapter.name, dtype) if adapter else []
+        low = _stack(layers.projections, adapter.name, dtype) if adapter else []
         flat_TC: Tensor = _Layers.apply(x.flatten(0, 1).to(dtype), run, *low)
     hidden: Tensor = decoder.norm(flat_TC.view(x.shape))
     return hidden

@@ -117,8 +117,9 @@ def run(model: Any, batch: Packed, shared: Shared = ()) -> Tensor:
     ids_BL, positions_BL = batch["input_ids"], batch["position_ids"] + before
     mask = functional.pad(batch["attention_mask"], (before, 0), value=True)
     rows, length = ids_BL.shape
-    if llama.supports(unwrap(model), rows, length, before + length):
-        return llama.last_hidden(unwrap(model), ids_BL, positions_BL, mask, shared)
+    layers = llama.supported(unwrap(model), rows, length, before + length)
+    if layers:
+        return llama.last_hidden(unwrap(model), layers, ids_BL, positions_BL, mask, shared)
     inputs = {"input_ids": ids_BL, "position_ids": positions_BL, "attention_mask": mask}
     if not shared:
         return last_hidden(model, **inputs)

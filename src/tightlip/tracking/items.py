@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,13 +145,11 @@ class Source:
                 return f"{self.root / path}: not the one in dvc.lock at {stage}; run `dvc repro`"
         return None
 
-    def item(self, kind: str, name: str, stages: Iterable[str], content: Any, about: str, **rest: Any) -> Item:
-        """Put an item together; its hash covers the lock entries and `content`."""
-        stages = list(dict.fromkeys(stages))
-        locked = [self.stages[stage] for stage in stages]
-        md5s = {dep["path"]: dep["md5"] for entry in locked for dep in entry.get("deps", [])}
+    def item(self, kind: str, name: str, stage: str, content: Any, about: str, **rest: Any) -> Item:
+        """Put an item together; its hash covers the stage's inputs and `content`."""
+        md5s = {dep["path"]: dep["md5"] for dep in self.stages[stage].get("deps", [])}
         tags = {
-            KEY: key_of(stages[0], locked, content), "tightlip.kind": kind, "tightlip.stage": ", ".join(stages),
+            KEY: key_of(stage, md5s, content), "tightlip.kind": kind, "tightlip.stage": stage,
             NOTE: about, **self.origin, **{f"md5.{path}": md5 for path, md5 in md5s.items()}, **rest.pop("tags", {}),
         }  # fmt: skip
         data = {path: md5 for path, md5 in md5s.items() if path.startswith("data/")}
@@ -220,12 +218,11 @@ def row_items(source: Source) -> list[Item]:
 
 
 def _row_item(source: Source, row: Row, block: Mapping[str, Any]) -> Item:
-    ablation, extended = source.params.eval.ablation.keys(), source.params.eval.extended.keys()
-    more = [f"metrics/extended/{row.key}.json"] if row.key in extended else []
-    tables = ["2" if row.key in ablation else "1", *("3" for _ in more)]
+    ablation, extended = source.params.eval.ablation.row_keys(), source.params.eval.extended.row_keys()
+    tables = ["2" if row.key in ablation else "1", *(["3"] if row.key in extended else [])]
     params = {name: value for name, value in vars(row).items() if name != "key" and value is not None}
     return source.item(
-        "row", row.key, map(source.stage_of, [f"metrics/rows/{row.key}.json", *more]), [block, params], ROW_ABOUT,
+        "row", row.key, source.stage_of(f"metrics/rows/{row.checkpoint}.json"), [block, params], ROW_ABOUT,
         params=params, points=[(name, float(value), 0) for name, value in block.items() if value is not None],
         tags={"tightlip.table": ",".join(tables)},
     )  # fmt: skip
@@ -243,7 +240,8 @@ def variant_item(source: Source, name: str) -> Item:
     points = _curves(source.root / f"metrics/curves/{name}.csv")
     about = f"ORPO training of Model-{variant.model} on the pairs `{variant.dataset}`; one adapter per epoch."
     params |= {"model": variant.model, "dataset": variant.dataset}
-    return source.item("variant", name, [stage], points, about, params=params, points=points)
+    content = [source.stages[stage], points]
+    return source.item("variant", name, stage, content, about, params=params, points=points)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -278,7 +276,7 @@ def tables_item(source: Source) -> Item:
     names = [f"table{number}.{kind}" for number in (1, 2, 3) for kind in ("csv", "md")]
     names += ["summary.json", *(name for name in ("selection.json", "plots") if (metrics / name).exists())]
     paths = tuple(metrics / name for name in names)
-    return source.item("tables", "tables", [stage], digest(*paths), TABLES_ABOUT, params={}, points=[], artifacts=paths)
+    return source.item("tables", "tables", stage, digest(*paths), TABLES_ABOUT, params={}, points=[], artifacts=paths)
 
 
 def chosen_row(source: Source) -> Row | None:
