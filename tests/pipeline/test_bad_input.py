@@ -381,7 +381,10 @@ def test_training_without_pairs(tiny_model_dir: Path, earlier: Callable[..., Non
     ("checkpoint", "parts"),
     [
         ("best", ["no row has the weights 'best'; there are ch, sub, ch-lora-cfg_e1"]),
-        ("sub-lora-cfg_e1", ["adapters/sub-lora-cfg/epoch_1: no such file or directory", "run `dvc repro`"]),
+        (
+            "ch-lora-cfg-rewriter_e1",
+            ["adapters/ch-lora-cfg-rewriter/epoch_1: no such file or directory", "run `dvc repro`"],
+        ),
         ("ch-lora-cfg_e1", ["no test prompt beyond the first 4", "raise samples.test"]),
         ("ch", ["my-questions/test.jsonl: no such file"]),
     ],
