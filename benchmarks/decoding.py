@@ -102,24 +102,38 @@ def measure() -> Iterator[tuple[str, float, Seconds]]:
     both = {"stock": lambda: stock(many, others), "tightlip": lambda: ours(many, others, 16)}
     seconds = alternate(both, warm=False)
     yield "guided_speedup_eval_50_prompts", ratio(seconds, "stock", "tightlip"), seconds
-    yield "decode_fraction_of_bandwidth_limit", *_bandwidth()
+    seconds = _bandwidth()
+    yield "decode_fraction_of_bandwidth_limit", ratio(seconds, "stream", "tightlip"), seconds
+    yield "decode_fraction_of_piecewise_limit", ratio(seconds, "pieces", "tightlip"), seconds
 
 
-def _bandwidth() -> tuple[float, Seconds]:
-    """Bytes of weights and cache that a step must read, over the bandwidth, against the time per step; batch of one."""
-    weights = sum(parameter.nbytes for parameter in model().parameters())
+def _bandwidth() -> Seconds:
+    """Seconds of a step, and of reading the bytes of weights and cache that it must read; batch of one.
+
+    Read as one stream, the memory's own limit, and in the pieces in which products that wait for one another can read
+    them: four matrices per layer, and the head.
+    """
     config = model().config
     per_token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 2  # keys, values; bf16
+    needed = sum(parameter.nbytes for parameter in model().parameters()) + (PROMPT_TOKENS + NEW_TOKENS) * per_token
+    sizes = [model().lm_head.weight.nbytes]
+    for layer in model().model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        together = (attention.q_proj, attention.k_proj, attention.v_proj), (mlp.gate_proj, mlp.up_proj)
+        for modules in (*together, [attention.o_proj], [mlp.down_proj]):
+            sizes.append(sum(module.weight.nbytes for module in modules))
     prompt = random_ids(PROMPT_TOKENS, random.Random(0))
 
-    def limit() -> float:
-        # 512 MB, more than any cache holds; a table of its own each time, since some are read at twice the speed.
-        table = torch.ones(2**27)
+    def reading(sizes: Sequence[int]) -> float:
+        # New tables each time, since some are read at twice the speed of others.
+        tables = [torch.ones(size // 4) for size in sizes]
         start = time.perf_counter()
-        table.sum()
-        bandwidth = table.nbytes / (time.perf_counter() - start)
-        return (weights + (PROMPT_TOKENS + NEW_TOKENS) * per_token) / bandwidth
+        for table in tables:
+            table.sum()
+        return (time.perf_counter() - start) * needed / sum(sizes)
 
-    steps = functools.partial(seconds_per_step, [prompt], None, 2 * NEW_TOKENS)
-    seconds = alternate({"limit": limit, "tightlip": steps}, repetitions=STEP_REPETITIONS)
-    return ratio(seconds, "limit", "tightlip"), seconds
+    return alternate({
+        "stream": lambda: reading([2**29]),  # more than any cache holds
+        "pieces": lambda: reading(sizes),
+        "tightlip": functools.partial(seconds_per_step, [prompt], None, 2 * NEW_TOKENS),
+    }, repetitions=STEP_REPETITIONS)  # fmt: skip
