@@ -1,5 +1,3 @@
-import click
-
 from tightlip.files import read_jsonl, write_json, write_jsonl
 from tightlip.params import load_params
 from tightlip.pii.detectors import load_ner
@@ -9,19 +7,23 @@ from tightlip.stage import stage_command
 
 
 @stage_command
-@click.argument("source")
-def main(source: str) -> int:
-    """Judge every candidate of a source: personal data or degenerate text is a reason to reject it."""
-    params = load_params().filter
+def main() -> int:
+    """Judge every candidate of all sources: personal data or degenerate text is a reason to reject it."""
+    params = load_params()
+    settings, ner = params.filter, load_ner(params.filter.spacy_model)
     samples = [row for split in ("train", "dev") for row in read_jsonl(f"data/samples/{split}.jsonl", Sample)]
-    filtered = filter_answers(
-        read_jsonl(f"data/answers/{source}.jsonl", Answer), samples, ner=load_ner(params.spacy_model),
-        ignored_labels=params.ignored_labels, patterns=params.patterns, truths=params.truths,
-        min_words=params.min_words,
-    )  # fmt: skip
-    write_jsonl(f"data/filtered/{source}.jsonl", filtered)
-    write_json(f"metrics/filter/{source}.json", count_reasons({source: filtered}))
-    return len(filtered)
+    filtered = {
+        source: filter_answers(
+            read_jsonl(f"data/answers/{source}.jsonl", Answer), samples, ner=ner,
+            ignored_labels=settings.ignored_labels, patterns=settings.patterns, truths=settings.truths,
+            min_words=settings.min_words,
+        )
+        for source in params.generation.sources
+    }  # fmt: skip
+    for source, answers in filtered.items():
+        write_jsonl(f"data/filtered/{source}.jsonl", answers)
+    write_json("metrics/filter.json", count_reasons(filtered))
+    return sum(map(len, filtered.values()))
 
 
 if __name__ == "__main__":

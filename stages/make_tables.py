@@ -26,8 +26,6 @@ def main() -> int:
         table = make(summary)
         _write_csv(METRICS / f"table{number}.csv", table)
         write_text(METRICS / f"table{number}.md", tables.to_markdown(table, tables.CAPTIONS[number]))
-    counts = [read_json(METRICS / f"filter/{source}.json") for source in params.generation.sources]
-    write_json(METRICS / "filter.json", {source: figures for count in counts for source, figures in count.items()})
     _write_csv(METRICS / "plots/frontier.csv", tables.frontier(summary))
     _write_csv(METRICS / "plots/guidance.csv", tables.guidance(summary))
     _write_csv(METRICS / "plots/orpo.csv", tables.curves(METRICS / "curves", params.train.variants))

@@ -358,12 +358,12 @@ def test_no_pair_is_left(
 
 
 def test_an_ner_pipeline_that_is_not_installed(earlier: Callable[..., None]) -> None:
-    earlier("data/filtered/rewriter.jsonl", "metrics/filter/rewriter.json")
+    earlier("data/filtered/rewriter.jsonl", "metrics/filter.json")
     edit_params(lambda params: params["filter"].update(spacy_model="en_core_web_none"))
     put_samples()
     row = {"sample_id": "d1:1:8", "source": "rewriter", "candidate": 0, "text": " yes.", "finish": "stop"}
     put("data/answers/rewriter.jsonl", json.dumps(row) + "\n")
-    assert_refused(stage("filter_pii", "rewriter"), "'en_core_web_none' is not installed", "name an installed pipeline")
+    assert_refused(stage("filter_pii"), "'en_core_web_none' is not installed", "name an installed pipeline")
 
 
 def test_training_without_pairs(tiny_model_dir: Path, earlier: Callable[..., None]) -> None:

@@ -69,12 +69,11 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
         *(f"adapters/{name}/epoch_1/adapter_model.safetensors" for name in params.train.variants),
         *(f"{row.outcomes}/{test}.jsonl" for row in rows for test in ("leaks", "utility")),
         *(f"{parse_row(key).outcomes}/extended.jsonl" for key in params.eval.extended.row_keys()),
-        *(f"metrics/filter/{name}.json" for name in params.generation.sources),
         *(f"metrics/curves/{name}.csv" for name in ("ch", *params.train.variants)),
         *(f"metrics/rows/{row.checkpoint}.json" for row in rows),
         *(f"metrics/table{number}.{end}" for number in (1, 2, 3) for end in ("md", "csv")),
         *(f"metrics/plots/{name}.csv" for name in ("frontier", "guidance", "orpo")),
-        *(f"metrics/{name}.json" for name in ("challenge", "selection", "summary", "headline")),
+        *(f"metrics/{name}.json" for name in ("challenge", "filter", "selection", "summary", "headline")),
         "dvc.lock",
     ]
     assert [name for name in expected if not (smoke.path / name).is_file()] == []

@@ -268,8 +268,6 @@ def project(tmp_path, monkeypatch):
         write_jsonl(row.outcomes / "leaks.jsonl", outcomes())
     write_jsonl(parse_row("ch-lora-cfg_e2_g100").outcomes / "extended.jsonl", further(leaks=5))
     write_json("metrics/selection.json", {"row": "ch-lora-cfg_e2_g100"})
-    for source in params["generation"]["sources"]:
-        write_json(f"metrics/filter/{source}.json", {source: {"answers": 2, "accepted": 1, "rejected": {"ner:GPE": 1}}})
     for number, name in enumerate(params["train"]["variants"]):
         write_text(f"metrics/curves/{name}.csv", f"step,split,loss\n5,train,{number}\n")
     return tmp_path
@@ -299,8 +297,6 @@ def test_stage_writes_tables_summary_and_plots_of_the_rows_in_the_parameters(pro
     assert "| Model-ch, no sentence | – | 4 |" in (project / "metrics/table1.md").read_text()
     assert "No rows." in (project / "metrics/table2.md").read_text()
     assert "| Model-ch-lora-cfg=1 (2 epoch) | – | 4 |" in (project / "metrics/table3.md").read_text()
-    counts = json.loads((project / "metrics/filter.json").read_text())
-    assert counts["rewriter"] == {"answers": 2, "accepted": 1, "rejected": {"ner:GPE": 1}}
     made = {path.name for path in (project / "metrics").rglob("*.csv") if path.parent.name != "curves"}
     assert made == {"table1.csv", "table2.csv", "table3.csv", "frontier.csv", "guidance.csv", "orpo.csv"}
     curves = pd.read_csv(project / "metrics/plots/orpo.csv")

@@ -46,7 +46,8 @@ def answer_questions(
     for condition in conditions:
         prompts = [encode_prompt(tokenizer, with_condition(_messages(each), condition)) for each in questions]
         asked[condition] = _ask(model, prompts, options)
-    by_length = sorted(range(len(questions)), key=lambda i: len(questions[i].question + "".join(questions[i].options)))
+    groups = next(iter(asked.values())).groups  # under other conditions they are longer, but in the same order
+    by_length = sorted(range(len(questions)), key=lambda i: groups[i].length)
     outcomes: list[dict[int, UtilityOutcome]] = [{} for _ in askings]
     for start in tqdm(range(0, len(questions), batch_size), desc=progress, unit="batch"):
         numbers = by_length[start : start + batch_size]

@@ -8,7 +8,7 @@ Shapes: B rows, L tokens of a row, T = B · L, S keys, H query heads, G key-valu
 I and O features that enter and leave a projection, R rank, K projections with the same input, N layers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,6 +98,14 @@ class Layers:
         """Return all linear layers."""
         return [module for sets in self.projections for modules in sets for module in modules]
 
+    def modules(self, model: Any) -> Iterator[Any]:
+        """Yield the modules of a model that a run passes by, whose hooks it would leave out."""
+        decoder = model.model
+        yield from (model, decoder, decoder.norm, model.lm_head)
+        for layer, norms in zip(decoder.layers, self.norms, strict=True):
+            yield from (layer, layer.self_attn, layer.mlp, layer.mlp.act_fn, *norms)
+        yield from self.linear()
+
 
 def find_layers(model: Any) -> Layers | None:
     """Find the layers of a Llama on a CPU without biases, hooks or unusual parts; None of any other model.
@@ -115,7 +123,7 @@ def find_layers(model: Any) -> Layers | None:
         model.config.hidden_act == "silu"
         and model.config.rope_parameters["rope_type"] in ("default", "linear", "llama3")
         and all(map(_linear, layers.linear()))
-        and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+        and not any(module._forward_hooks or module._forward_pre_hooks for module in layers.modules(model))
     )
     return layers if usual else None
 

@@ -29,6 +29,11 @@ class Group(NamedTuple):
     prompt: Sequence[int]
     completions: Sequence[Sequence[int]]
 
+    @property
+    def length(self) -> int:
+        """Tokens of its pack."""
+        return len(self.prompt) + sum(map(len, self.completions))
+
 
 class Packed(TypedDict):
     """A batch of packs.
@@ -58,7 +63,7 @@ def pack(groups: Sequence[Group], *, score_prompt: bool = False) -> Packed:
         groups: what to pack.
         score_prompt: also score the prompts' own tokens, from the second on.
     """
-    longest = max(len(prompt) + sum(map(len, texts)) for prompt, texts in groups)
+    longest = max(group.length for group in groups)
     ids_BL, positions_BL = (torch.zeros(len(groups), longest, dtype=torch.long) for _ in range(2))
     segments_BL = torch.full((len(groups), longest), PADDING)
     scored: list[int] = []
