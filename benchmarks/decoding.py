@@ -17,7 +17,7 @@ from tightlip.models.loading import load_model
 
 NEW_TOKENS, SCALE, PROMPT_TOKENS = 32, 2.0, 128
 MANY = 50
-STEP_REPETITIONS = 9
+STEP_REPETITIONS = 25
 """Steps take milliseconds, in which the machine's speed varies most."""
 
 
