@@ -124,5 +124,6 @@ def test_50_steps_of_training_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert float(ours[-1]["loss"]) < float(ours[0]["loss"])
     for left, right in zip(ours, theirs, strict=True):
         for name in ("loss", "nll_loss", "log_odds_chosen", "rewards/margins"):
-            assert left[name] == pytest.approx(right[name], rel=1e-3, abs=1e-4), (left["step"], name)
-        assert left["grad_norm"] == pytest.approx(right["grad_norm"], rel=0.02)  # the last bits add up over the steps
+            # The last bits add up: with another kernel for its attention, stock is 4e-5 away from itself.
+            assert left[name] == pytest.approx(right[name], rel=2e-4, abs=2e-5), (left["step"], name)
+        assert left["grad_norm"] == pytest.approx(right["grad_norm"], rel=2e-3)
