@@ -322,12 +322,16 @@ class Eval(Block):
     def _guidance_parses(self) -> "Eval":
         for text in (*self.untuned, *self.guidance, *self.ablation.guidance, *self.extended.guidance):
             parse_guidance(text)
+        return self
+
+    @model_validator(mode="after")
+    def _rows_differ(self) -> "Eval":
         twice = [key for key, count in Counter(self.row_keys()).items() if count > 1]
         if twice:
             raise ValueError(f"row {twice[0]} is there twice; name every tuning, epoch and guidance once")
-        grids = set(self.tunings) & set(self.ablation.tunings)
-        if grids:
-            raise ValueError(f"ablation.tunings: {min(grids)} is in tunings too; a tuning belongs to one of them")
+        in_both = set(self.tunings) & set(self.ablation.tunings)
+        if in_both:
+            raise ValueError(f"ablation.tunings: {min(in_both)} is in tunings too; a tuning belongs to one of them")
         return self
 
     def row_keys(self) -> list[str]:

@@ -15,7 +15,7 @@ from clone import Project
 
 from tightlip.files import read_jsonl
 from tightlip.params import Params, load_params
-from tightlip.records import Dialogue, LeakOutcome, Sample, UtilityOutcome
+from tightlip.records import Dialogue, FilteredAnswer, LeakOutcome, Sample, UtilityOutcome
 from tightlip.rows import parse_row
 
 KEYS = {
@@ -106,6 +106,15 @@ def test_figures_are_those_of_the_records(smoke: Project, params: Params) -> Non
         assert sum(len(outcome.entities) for outcome in leaks) == block["pii_count"]
         right = 100 * sum(outcome.correct for outcome in utility) / len(utility)
         assert block["utility_deployed_pct"] == pytest.approx(right, abs=0.01)
+
+
+def test_the_filter_counts_the_answers_of_every_source(smoke: Project, params: Params) -> None:
+    counts = json.loads((smoke.path / "metrics/filter.json").read_text(encoding="utf-8"))
+    assert list(counts) == list(params.generation.sources)
+    for source, block in counts.items():
+        filtered = read_jsonl(smoke.path / f"data/filtered/{source}.jsonl", FilteredAnswer)
+        assert block["answers"] == len(filtered)
+        assert block["accepted"] == sum(not answer.reasons for answer in filtered)
 
 
 def test_rows_are_in_the_tables_that_they_belong_to(smoke: Project, params: Params) -> None:
