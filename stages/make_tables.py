@@ -6,7 +6,7 @@ from tightlip.files import read_json, read_jsonl, write_json, write_text
 from tightlip.params import load_params
 from tightlip.records import LeakOutcome
 from tightlip.reporting import tables
-from tightlip.rows import Row, parse_row
+from tightlip.rows import Row
 from tightlip.stage import stage_command
 
 METRICS = Path("metrics")
@@ -17,8 +17,8 @@ def main() -> int:
     """Make Tables 1–3, the summary, the headline and the data of the plots from the figures of all rows."""
     params = load_params()
     # Named by the parameters, not found on disk: files of rows that were taken out of them stay behind.
-    rows, extended = [parse_row(key) for key in params.eval.row_keys()], params.eval.extended.row_keys()
-    summary = tables.summarise({row.key: _row(row, row.key in extended, params.seed) for row in rows})
+    rows, extended = params.eval.rows(), params.eval.extended.rows()
+    summary = tables.summarise({row.key: _row(row, row in extended, params.seed) for row in rows})
     write_json(METRICS / "summary.json", summary)
     chosen = str(read_json(METRICS / "selection.json")["row"])
     write_json(METRICS / "headline.json", tables.headline(summary, chosen))

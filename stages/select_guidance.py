@@ -21,14 +21,14 @@ def main() -> int:
     shared = scratch("evaluate_model", "shared")
     undefended = utility_figures(examiner(parse_row("ch"), params, shared).utility(questions, [BARE])[BARE])
     figures = {}
-    rows = [parse_row(key) for key in params.eval.candidates()]
+    rows = params.eval.candidates()
     for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
-        asked = {row.key: as_deployed(row) for row in same}
-        under_test = examiner(parse_row(next(iter(asked))), params, shared)
+        asked = {row: as_deployed(row) for row in same}
+        under_test = examiner(next(iter(asked)), params, shared)
         leaks = under_test.leaks(samples, list(asked.values()))
         utility = under_test.utility(questions, list(asked.values()))
-        for key, asking in asked.items():
-            figures[key] = leak_figures(leaks[asking]) | utility_figures(utility[asking], "_deployed")
+        for row, asking in asked.items():
+            figures[row.key] = leak_figures(leaks[asking]) | utility_figures(utility[asking], "_deployed")
     chosen = select_row(figures, undefended["utility_pct"], params.eval.margin)
     write_json("metrics/selection.json", {"row": chosen, "undefended": undefended, "dev": figures})
     return len(rows)

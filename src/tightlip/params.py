@@ -280,9 +280,9 @@ class Grid(Block):
     epochs: tuple[Count, ...] = ()
     guidance: tuple[str, ...] = ()
 
-    def row_keys(self, model: ModelName = "ch") -> list[str]:
-        """Return the keys of the rows."""
-        return [f"{model}-{t}_e{e}_{g}" for t in self.tunings for e in self.epochs for g in self.guidance]
+    def rows(self, model: ModelName = "ch") -> list[Row]:
+        """Return the rows."""
+        return [parse_row(f"{model}-{t}_e{e}_{g}") for t in self.tunings for e in self.epochs for g in self.guidance]
 
 
 class Eval(Block):
@@ -326,7 +326,7 @@ class Eval(Block):
 
     @model_validator(mode="after")
     def _rows_differ(self) -> "Eval":
-        twice = [key for key, count in Counter(self.row_keys()).items() if count > 1]
+        twice = [row.key for row, count in Counter(self.rows()).items() if count > 1]
         if twice:
             raise ValueError(f"row {twice[0]} is there twice; name every tuning, epoch and guidance once")
         in_both = set(self.tunings) & set(self.ablation.tunings)
@@ -334,11 +334,12 @@ class Eval(Block):
             raise ValueError(f"ablation.tunings: {min(in_both)} is in tunings too; a tuning belongs to one of them")
         return self
 
-    def row_keys(self) -> list[str]:
-        """Return the keys of all rows of Tables 1 and 2."""
+    def rows(self) -> list[Row]:
+        """Return all rows of Tables 1 and 2."""
         grid = Grid(tunings=self.tunings, epochs=self.epochs, guidance=self.guidance)
-        rows = [*self.models, *(f"{model}_{guidance}" for model in self.models for guidance in self.untuned)]
-        return [*rows, *(key for model in self.models for key in grid.row_keys(model)), *self.ablation.row_keys()]
+        untuned = [*self.models, *(f"{model}_{guidance}" for model in self.models for guidance in self.untuned)]
+        tuned = [row for model in self.models for row in grid.rows(model)]
+        return [*map(parse_row, untuned), *tuned, *self.ablation.rows()]
 
     def rows_of(self, checkpoint: str) -> list[Row]:
         """Return the rows with the same weights (`rows.Row.checkpoint`).
@@ -346,16 +347,16 @@ class Eval(Block):
         Raises:
             ValueError: there are none.
         """
-        rows = [parse_row(key) for key in self.row_keys()]
+        rows = self.rows()
         found = [row for row in rows if row.checkpoint == checkpoint]
         if not found:
             known = ", ".join(dict.fromkeys(row.checkpoint for row in rows))
             raise ValueError(f"eval: no row has the weights {checkpoint!r}; there are {known}")
         return found
 
-    def candidates(self) -> list[str]:
-        """Return the keys of the rows among which dev chooses."""
-        return Grid(tunings=(self.select,), epochs=self.epochs, guidance=self.guidance).row_keys()
+    def candidates(self) -> list[Row]:
+        """Return the rows among which dev chooses."""
+        return Grid(tunings=(self.select,), epochs=self.epochs, guidance=self.guidance).rows()
 
 
 class Params(Block):
@@ -387,14 +388,15 @@ class Params(Block):
             _known([variant.dataset], self.pairs.datasets, f"train.variants.{name}.dataset", "pairs.datasets")
             if not name.startswith(f"{variant.model}-"):
                 raise ValueError(f"train.variants.{name}: the name must start with its model, {variant.model}-")
-        for row in map(parse_row, [*self.eval.row_keys(), *self.eval.candidates()]):
+        for row in [*self.eval.rows(), *self.eval.candidates()]:
             if row.variant and row.epoch:
                 _known([row.variant], self.train.variants, f"eval: row {row.key}", "train.variants")
                 if row.epoch > self.train.epochs:
                     raise ValueError(f"eval: row {row.key} is beyond train.epochs = {self.train.epochs}")
-        missing = set(self.eval.extended.row_keys()) - set(self.eval.row_keys())
+        missing = set(self.eval.extended.rows()) - set(self.eval.rows())
         if missing:
-            raise ValueError(f"eval.extended: {min(missing)} is no row of Table 1 or 2; add it there too")
+            row = min(missing, key=lambda row: row.key)
+            raise ValueError(f"eval.extended: {row.key} is no row of Table 1 or 2; add it there too")
         return self
 
 

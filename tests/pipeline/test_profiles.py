@@ -6,7 +6,6 @@ from clone import ROOT, copy_project
 
 from tightlip.compose import compose
 from tightlip.params import Params, load_params
-from tightlip.rows import parse_row
 
 PROFILES = sorted(path.stem for path in (ROOT / "conf/profile").glob("*.yaml"))
 
@@ -26,7 +25,7 @@ def test_a_profile_composes_and_every_block_is_valid(profile: str, tmp_path: Pat
     assert params.profile == profile
     written = yaml.safe_load((tmp_path / "params.yaml").read_text(encoding="utf-8"))
     assert set(written) == set(Params.model_fields)
-    assert params.eval.row_keys()
+    assert params.eval.rows()
     assert params.eval.candidates()
 
 
@@ -65,8 +64,8 @@ def test_the_paper_profile_has_every_row_of_the_papers_tables(tmp_path: Path) ->
     from tightlip.reporting.published import TABLE1, TABLE2, TABLE3
 
     tests = composed("paper", tmp_path).eval
-    assert set(TABLE1) | set(TABLE2) | set(TABLE3) <= set(tests.row_keys())
-    assert set(TABLE3) <= set(tests.extended.row_keys())
+    assert set(TABLE1) | set(TABLE2) | set(TABLE3) <= {row.key for row in tests.rows()}
+    assert set(TABLE3) <= {row.key for row in tests.extended.rows()}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -74,7 +73,7 @@ def test_dvc_accepts_a_profile_and_plans_every_stage(profile: str, tmp_path: Pat
     project = copy_project(tmp_path)
     project.compose(profile)
     params = load_params(tmp_path / "params.yaml")
-    checkpoints = {parse_row(key).checkpoint for key in params.eval.row_keys()}
+    checkpoints = {row.checkpoint for row in params.eval.rows()}
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     planned = {
         *(name for name, stage in stages.items() if not {"foreach", "matrix"} & set(stage)),

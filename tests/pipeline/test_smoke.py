@@ -59,7 +59,7 @@ def changed(path: Path, text: str) -> Iterator[None]:
 
 
 def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> None:
-    rows = [parse_row(key) for key in params.eval.row_keys()]
+    rows = params.eval.rows()
     expected = [
         *(f"models/{name}/{file}" for name in ("base", "ch", "sub") for file in ("config.json", "model.safetensors")),
         "data/dialogues.jsonl",
@@ -68,7 +68,7 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
         *(f"data/pairs/{name}/{split}.jsonl" for name in params.pairs.datasets for split in ("train", "dev")),
         *(f"adapters/{name}/epoch_1/adapter_model.safetensors" for name in params.train.variants),
         *(f"{row.outcomes}/{test}.jsonl" for row in rows for test in ("leaks", "utility")),
-        *(f"{parse_row(key).outcomes}/extended.jsonl" for key in params.eval.extended.row_keys()),
+        *(f"{row.outcomes}/extended.jsonl" for row in params.eval.extended.rows()),
         *(f"metrics/curves/{name}.csv" for name in ("ch", *params.train.variants)),
         *(f"metrics/rows/{row.checkpoint}.json" for row in rows),
         *(f"metrics/table{number}.{end}" for number in (1, 2, 3) for end in ("md", "csv")),
@@ -83,8 +83,8 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
 
 
 def test_the_summary_has_a_block_with_all_figures_for_every_row(smoke: Project, params: Params) -> None:
-    blocks, extended = summary(smoke), params.eval.extended.row_keys()
-    assert set(blocks) == set(params.eval.row_keys())
+    blocks, extended = summary(smoke), {row.key for row in params.eval.extended.rows()}
+    assert set(blocks) == {row.key for row in params.eval.rows()}
     for key, block in blocks.items():
         assert set(block) >= KEYS, key
         assert block["n_prompts"] == params.eval.prompts
@@ -119,7 +119,7 @@ def test_the_filter_counts_the_answers_of_every_source(smoke: Project, params: P
 
 def test_rows_are_in_the_tables_that_they_belong_to(smoke: Project, params: Params) -> None:
     tables = [pd.read_csv(smoke.path / f"metrics/table{number}.csv") for number in (1, 2, 3)]
-    rows = [parse_row(key) for key in params.eval.row_keys()]
+    rows = params.eval.rows()
     ablation = sum((row.variant or "").startswith("ch-lora-cfg-") for row in rows)
     assert [len(table) for table in tables] == [len(rows) - ablation, ablation, 1]
     assert ablation > 0
@@ -136,11 +136,11 @@ def test_tested_and_training_dialogues_are_apart(smoke: Project, params: Params)
         samples = read_jsonl(smoke.path / f"data/samples/{split}.jsonl", Sample)
         assert {split_of[sample.dialogue_id] for sample in samples} == {split}
     test = [sample.id for sample in read_jsonl(smoke.path / "data/samples/test.jsonl", Sample)]
-    [extended] = params.eval.extended.row_keys()
+    [extended] = params.eval.extended.rows()
     asked = [
         outcome.sample_id
         for name in ("leaks", "extended")
-        for outcome in read_jsonl(smoke.path / parse_row(extended).outcomes / f"{name}.jsonl", LeakOutcome)
+        for outcome in read_jsonl(smoke.path / extended.outcomes / f"{name}.jsonl", LeakOutcome)
     ]
     assert asked == test
 
@@ -242,7 +242,7 @@ def test_publishing_twice_changes_nothing(smoke: Project, params: Params) -> Non
     done = smoke.python("stages/publish_mlflow.py")
     assert done.returncode == 0, done.stderr[-4000:]
     first = published(smoke)
-    assert len(first["runs"]) >= len(params.eval.row_keys())
+    assert len(first["runs"]) >= len(params.eval.rows())
     assert len(first["registered_models"]) >= len(params.train.variants)
     done = smoke.python("stages/publish_mlflow.py")
     assert done.returncode == 0, done.stderr[-4000:]

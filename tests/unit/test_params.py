@@ -216,18 +216,17 @@ def test_other_row_keys_are_errors(key: str) -> None:
 )
 def test_row_keys_of_a_grid_come_back(model: Any, tuning: str, epoch: int, guidance: tuple[str, float, str]) -> None:
     text, scale, space = guidance
-    (key,) = Grid(tunings=(tuning,), epochs=(epoch,), guidance=(text,)).row_keys(model)
-    row = parse_row(key)
+    (row,) = Grid(tunings=(tuning,), epochs=(epoch,), guidance=(text,)).rows(model)
     assert (row.model, row.variant, row.epoch) == (model, f"{model}-{tuning}", epoch)
     assert (row.guidance_scale, row.space) == (scale, space)
-    assert f"{row.checkpoint}_{text}" == key
+    assert row.key == f"{row.checkpoint}_{text}"
 
 
 def test_the_grid_has_every_row() -> None:
     settings = Params.model_validate(changed("eval.tunings", ["lora"])).eval
     tuned = [f"{model}-lora_e{epoch}_{g}" for model in ("ch", "sub") for epoch in (1, 2) for g in ("g100", "g250_prob")]
-    assert settings.row_keys() == ["ch", "sub", "ch_g100", "sub_g100", *tuned]
-    assert settings.candidates() == tuned[:4]
+    assert [row.key for row in settings.rows()] == ["ch", "sub", "ch_g100", "sub_g100", *tuned]
+    assert [row.key for row in settings.candidates()] == tuned[:4]
     assert [row.key for row in settings.rows_of("sub")] == ["sub", "sub_g100"]
     assert [row.key for row in settings.rows_of("ch-lora_e2")] == tuned[2:4]
 

@@ -144,13 +144,19 @@ def evaluate(
         examiner: of their weights.
         samples: all test prompts; those beyond `eval.prompts` are put to the rows of `eval.extended` alone.
         questions: for usefulness.
+
+    Raises:
+        ValueError: a row of `eval.extended`, and no prompt for it.
     """
     settings = examiner.params.eval
-    asked, extended = {row: as_deployed(row) for row in rows}, settings.extended.row_keys()
-    leaks = examiner.leaks(samples[: settings.prompts], [*asked.values(), TRIGGER])
-    further = examiner.leaks(
-        samples[settings.prompts :], [asking for row, asking in asked.items() if row.key in extended]
-    )
+    asked, extended = {row: as_deployed(row) for row in rows}, settings.extended.rows()
+    first, further = samples[: settings.prompts], samples[settings.prompts :]
+    of_further = [asking for row, asking in asked.items() if row in extended]
+    if of_further and not further:
+        raise ValueError(
+            f"no test prompt beyond the first {settings.prompts}; raise samples.test or lower eval.prompts"
+        )
+    leaks, more = examiner.leaks(first, [*asked.values(), TRIGGER]), examiner.leaks(further, of_further)
     utility = examiner.utility(questions, [*asked.values(), BARE])
     of_trigger = leak_figures(leaks[TRIGGER])
     shared = {
@@ -162,7 +168,7 @@ def evaluate(
         row: RowOutcomes(
             leaks[asking],
             utility[asking],
-            further.get(asking, []),
+            more.get(asking, []),
             leak_figures(leaks[asking]) | shared | utility_figures(utility[asking], "_deployed"),
         )
         for row, asking in asked.items()

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from tightlip.guidance.batch import ModelRows
 from tightlip.guidance.combine import combine
-from tightlip.guidance.llama import LlamaRows, State, supports
+from tightlip.guidance.llama import LlamaRows, State, read, supports
 from tightlip.rows import Space
 
 READ_AHEAD = 2**30
@@ -143,7 +143,7 @@ def generate(
             new_rows = functools.partial(LlamaRows, model, kept)
             for which in range(2):  # apart, so that positive prompts are read alike whatever γ asks for beside them
                 some = [rows[which] for rows in branches if which < len(rows)]
-                LlamaRows(model, kept).read(some, READ_AHEAD if prompt_cache is None else math.inf)
+                read(model, some, kept, READ_AHEAD if prompt_cache is None else math.inf)
         _decode(new_rows, work, settings, bar)
     answers = [prompt.answer for prompt in work]
     return answers if with_eos else [ids[:-1] if ids[-1:] and ids[-1] in eos_ids else ids for ids in answers]

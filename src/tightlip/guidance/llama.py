@@ -58,24 +58,13 @@ class LlamaRows:
     def __init__(self, model: Any, prompt_cache: dict[tuple[int, ...], State]) -> None:
         self.weights, self.prompt_cache = _prepared(model), prompt_cache
         self.lengths: list[int] = []
-        config = model.config
         # Keys and values, shape (2, rows, G, C, D), layer by layer: in one piece they would be too large for the
         # allocator to keep, and every page of a new one would be the kernel's work.
-        empty = torch.empty(2, 0, config.num_key_value_heads, 0, config.head_dim, dtype=model.dtype)
-        self.cache = [empty] * config.num_hidden_layers
-
-    def read(self, prompts: Sequence[Sequence[int]], most: float) -> None:
-        """Read prompts into the prompt cache, what some of them begin with alike once; not if it takes more bytes."""
-        groups = list(plant([prompt for prompt in map(tuple, prompts) if prompt not in self.prompt_cache]))
-        two, _, heads, _, size = self.cache[0].shape
-        per_token = len(self.cache) * two * heads * size * self.cache[0].element_size()
-        if sum(len(tree.tokens) for trees in groups for tree in trees) * per_token <= most:
-            for trees in groups:
-                self.prompt_cache |= self._read(trees)
+        self.cache = list(self.weights.states(rows=0, columns=0))
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Read prompts, or remember them."""
-        states = [self.prompt_cache.get(prompt) or self._read_alone(prompt) for prompt in map(tuple, prompts)]
+        states = [self.prompt_cache.get(prompt) or _read_alone(self.weights, prompt) for prompt in map(tuple, prompts)]
         first = len(self.lengths)
         self.lengths += map(len, prompts)
         self._make_room()
@@ -83,31 +72,6 @@ class LlamaRows:
             for cache, cached in zip(self.cache, state.cached, strict=True):
                 cache[:, row, :, : len(state.path)] = cached[:, state.tree].index_select(2, state.path)
         return torch.cat([state.logits_1V for state in states])
-
-    def _read_alone(self, prompt: tuple[int, ...]) -> State:
-        tree = Tree()
-        tree.add(prompt)
-        return self._read([tree])[prompt]
-
-    def _read(self, trees: Sequence[Tree]) -> dict[tuple[int, ...], State]:
-        """Run trees of prompts, one a row."""
-        ids_BL, positions_BL, seen = as_tensors(trees)
-        two, _, groups, _, size = self.cache[0].shape
-        cached = self.cache[0].new_empty(len(self.cache), two, len(trees), groups, ids_BL.shape[1], size)
-
-        def attend(number: int, *states: Tensor) -> Tensor:
-            queries, keys, values = (state.unflatten(0, ids_BL.shape).transpose(1, 2) for state in states)
-            cached[number, 0], cached[number, 1] = keys, values
-            attention = self.weights.layers[number].attention
-            return grouped_attention(attention, queries, keys, values, seen, scaling=attention.scaling)[0]
-
-        paths = [(row, prompt, path) for row, tree in enumerate(trees) for prompt, path in tree.paths.items()]
-        ends = torch.tensor([row * ids_BL.shape[1] + path[-1] for row, _, path in paths])
-        logits = self.weights.logits(ids_BL.flatten(), positions_BL.flatten(), attend, ends)
-        return {
-            prompt: State(cached, row, torch.tensor(path), logits[number : number + 1])
-            for number, (row, prompt, path) in enumerate(paths)
-        }
 
     def _make_room(self) -> None:
         """Fit the cache to the rows and the longest of them; it shrinks only where that is worth the copy."""
@@ -158,15 +122,55 @@ class LlamaRows:
         return self.weights.logits(tokens_N, positions_N, attend)
 
 
+def read(model: Any, prompts: Sequence[Sequence[int]], prompt_cache: dict[tuple[int, ...], State], most: float) -> None:
+    """Read prompts into a cache, what some of them begin with alike once; none if that takes more than `most` bytes."""
+    weights = _prepared(model)
+    groups = list(plant([prompt for prompt in map(tuple, prompts) if prompt not in prompt_cache]))
+    tokens = sum(len(tree.tokens) for trees in groups for tree in trees)
+    if tokens * weights.states(rows=1, columns=1).nbytes <= most:
+        for trees in groups:
+            prompt_cache |= _read(weights, trees)
+
+
+def _read_alone(weights: "_Weights", prompt: tuple[int, ...]) -> State:
+    [trees] = plant([prompt])
+    return _read(weights, trees)[prompt]
+
+
+def _read(weights: "_Weights", trees: Sequence[Tree]) -> dict[tuple[int, ...], State]:
+    """Run trees of prompts, one a row."""
+    ids_BL, positions_BL, seen = as_tensors(trees)
+    cached = weights.states(*ids_BL.shape)
+
+    def attend(number: int, *states: Tensor) -> Tensor:
+        queries, keys, values = (state.unflatten(0, ids_BL.shape).transpose(1, 2) for state in states)
+        cached[number, 0], cached[number, 1] = keys, values
+        attention = weights.layers[number].attention
+        return grouped_attention(attention, queries, keys, values, seen, scaling=attention.scaling)[0]
+
+    paths = [(row, prompt, path) for row, tree in enumerate(trees) for prompt, path in tree.paths.items()]
+    ends = torch.tensor([row * ids_BL.shape[1] + path[-1] for row, _, path in paths])
+    logits = weights.logits(ids_BL.flatten(), positions_BL.flatten(), attend, ends)
+    return {
+        prompt: State(cached, row, torch.tensor(path), logits[number : number + 1])
+        for number, (row, prompt, path) in enumerate(paths)
+    }
+
+
 class _Weights:
     """The weights of a model, as operations, and what they were made of."""
 
     def __init__(self, model: Any) -> None:
         decoder, self.groups = model.model, model.config.num_key_value_heads
+        self.size, self.dtype = model.config.head_dim, model.dtype
         self.source = _fingerprint(model)
         self.layers = [_Layer(layer) for layer in decoder.layers]
         self.embed, self.rotary = decoder.embed_tokens, decoder.rotary_emb
         self.norm, self.head = _norm(decoder.norm), _linear(model.lm_head)
+
+    def states(self, rows: int, columns: int) -> Tensor:
+        """Make room for keys and values, shape (layers, 2, rows, G, columns, D)."""
+        return torch.empty(len(self.layers), 2, rows, self.groups, columns, self.size, dtype=self.dtype)
 
     def logits(self, ids_T: Tensor, positions_T: Tensor, attend: Attend, ends: Tensor | None = None) -> Tensor:
         """Run tokens and return the logits after those at `ends`, or after all of them, shape (T, V)."""
@@ -230,7 +234,7 @@ def supports(model: Any) -> bool:
     layers = find_layers(model)
     return (
         layers is not None
-        and all(type(module) is nn.Linear for module in (*layers.linear(), model.lm_head))
+        and all(type(module) is nn.Linear for module in (*layers.linear, model.lm_head))
         and model.lm_head.bias is None
         and not any(weight.is_inference() for weight in model.parameters())  # they do not tell of changes
         and sum(weight.nbytes for weight in model.parameters()) <= LARGEST

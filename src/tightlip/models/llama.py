@@ -8,6 +8,7 @@ Shapes: B rows, L tokens of a row, T = B · L, S keys, H query heads, G key-valu
 I and O features that enter and leave a projection, R rank, K projections with the same input, N layers.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -94,8 +95,9 @@ class Layers:
     projections: Sequence[Sequence[Sequence[Any]]]
     norms: Sequence[tuple[Any, Any]]
 
+    @functools.cached_property
     def linear(self) -> list[Any]:
-        """Return all linear layers."""
+        """All linear layers."""
         return [module for sets in self.projections for modules in sets for module in modules]
 
     def modules(self, model: Any) -> Iterator[Any]:
@@ -104,7 +106,7 @@ class Layers:
         yield from (model, decoder, decoder.norm, model.lm_head)
         for layer, norms in zip(decoder.layers, self.norms, strict=True):
             yield from (layer, layer.self_attn, layer.mlp, layer.mlp.act_fn, *norms)
-        yield from self.linear()
+        yield from self.linear
 
 
 def find_layers(model: Any) -> Layers | None:
@@ -122,7 +124,7 @@ def find_layers(model: Any) -> Layers | None:
     usual = (
         model.config.hidden_act == "silu"
         and model.config.rope_parameters["rope_type"] in ("default", "linear", "llama3")
-        and all(map(_linear, layers.linear()))
+        and all(map(_linear, layers.linear))
         and not any(module._forward_hooks or module._forward_pre_hooks for module in layers.modules(model))
     )
     return layers if usual else None
@@ -141,9 +143,8 @@ def supported(model: Any, batch: int, length: int, keys: int) -> Layers | None:
     layers = find_layers(model)
     if layers is None or model.model.gradient_checkpointing:
         return None
-    projections = layers.linear()
-    adapters = {getattr(module, "in_use", None) for module in projections}
-    weights = [_weight(module) for module in projections]
+    adapters = {getattr(module, "in_use", None) for module in layers.linear}
+    weights = [_weight(module) for module in layers.linear]
     frozen = [*weights, *(norm.weight for norms in layers.norms for norm in norms)]
     if adapters == {None}:
         frozen.append(model.model.embed_tokens.weight)  # the backward pass is that of an adapter

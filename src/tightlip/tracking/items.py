@@ -218,8 +218,8 @@ def row_items(source: Source) -> list[Item]:
 
 
 def _row_item(source: Source, row: Row, block: Mapping[str, Any]) -> Item:
-    ablation, extended = source.params.eval.ablation.row_keys(), source.params.eval.extended.row_keys()
-    tables = ["2" if row.key in ablation else "1", *(["3"] if row.key in extended else [])]
+    ablation, extended = source.params.eval.ablation.rows(), source.params.eval.extended.rows()
+    tables = ["2" if row in ablation else "1", *(["3"] if row in extended else [])]
     params = {name: value for name, value in vars(row).items() if name != "key" and value is not None}
     return source.item(
         "row", row.key, source.stage_of(f"metrics/rows/{row.checkpoint}.json"), [block, params], ROW_ABOUT,
