@@ -15,8 +15,10 @@ def main(checkpoint: str) -> int:
     params = load_params()
     rows = params.eval.rows_of(checkpoint)
     samples = read_jsonl("data/samples/test.jsonl", Sample)
+    asked = params.eval.questions
+    questions = load_questions(asked.source, asked.name, asked.revision, asked.test)
     under_test = examiner(rows[0], params, scratch("evaluate_model", "shared"))
-    tested = evaluate(rows, under_test, samples, load_questions(params.eval.utility, "test"))
+    tested = evaluate(rows, under_test, samples, questions)
     for row, outcomes in tested.items():
         write_jsonl(row.outcomes / "leaks.jsonl", outcomes.leaks)
         write_jsonl(row.outcomes / "utility.jsonl", outcomes.utility)

@@ -17,17 +17,18 @@ def main() -> int:
     """Choose epoch, γ and space on the dev samples and the validation questions."""
     params = load_params()
     samples = read_jsonl("data/samples/dev.jsonl", Sample)
-    questions = load_questions(params.eval.utility, "validation")
+    asked = params.eval.questions
+    questions = load_questions(asked.source, asked.name, asked.revision, asked.dev)
     shared = scratch("evaluate_model", "shared")
     undefended = utility_figures(examiner(parse_row("ch"), params, shared).utility(questions, [BARE])[BARE])
     figures = {}
     rows = params.eval.candidates()
     for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
-        asked = {row: as_deployed(row) for row in same}
-        under_test = examiner(next(iter(asked)), params, shared)
-        leaks = under_test.leaks(samples, list(asked.values()))
-        utility = under_test.utility(questions, list(asked.values()))
-        for row, asking in asked.items():
+        ways = {row: as_deployed(row) for row in same}
+        under_test = examiner(next(iter(ways)), params, shared)
+        leaks = under_test.leaks(samples, list(ways.values()))
+        utility = under_test.utility(questions, list(ways.values()))
+        for row, asking in ways.items():
             figures[row.key] = leak_figures(leaks[asking]) | utility_figures(utility[asking], "_deployed")
     chosen = select_row(figures, undefended["utility_pct"], params.eval.margin)
     write_json("metrics/selection.json", {"row": chosen, "undefended": undefended, "dev": figures})

@@ -16,7 +16,7 @@ from tightlip.stage import scratch, stage_command
 @stage_command
 @click.argument("variant")
 def main(variant: str) -> int:
-    """Train a variant's LoRA adapters with ORPO and keep one per epoch."""
+    """Train a variant's LoRA adapters on preference pairs and keep one per epoch."""
     params = load_params()
     wanted, train = pick(params.train.variants, variant, "train.variants"), params.train
     tokenizer = load_tokenizer(f"models/{wanted.model}")
@@ -31,8 +31,10 @@ def main(variant: str) -> int:
             load_model(f"models/{wanted.model}"), tokenizer, pairs["train"], pairs["dev"], Path(out),
             scratch("train_orpo", digest(variant)), epochs=train.epochs, batch_size=train.batch_size,
             learning_rate=train.learning_rate, min_learning_rate_ratio=train.min_learning_rate_ratio,
-            max_grad_norm=train.max_grad_norm, beta=train.orpo.beta, nll_on=train.orpo.nll_on, rank=train.lora.rank,
-            alpha=train.lora.alpha, dropout=train.lora.dropout, keep=train.lora.keep, seed=params.seed,
+            max_grad_norm=train.max_grad_norm, objective=wanted.objective,
+            beta=train.dpo.beta if wanted.objective == "dpo" else train.orpo.beta,
+            nll_on=wanted.nll_on or train.orpo.nll_on, rank=train.lora.rank, alpha=train.lora.alpha,
+            dropout=train.lora.dropout, keep=train.lora.keep, seed=params.seed,
         )  # fmt: skip
     with atomic_file(f"metrics/curves/{variant}.csv") as path:
         pd.DataFrame(curves).to_csv(path, index=False)

@@ -216,7 +216,7 @@ def side_by_side(console: Console, titles: Sequence[str], texts: Sequence[str]) 
 
 def mask(text: str, truths: Sequence[Value]) -> str:
     """Replace the true values in a text by their types: `[NAME]`."""
-    for value, start, end in reversed(find_values(text, truths)):
+    for value, start, end, _ in reversed(find_values(text, truths)):
         text = f"{text[:start]}[{value.type}]{text[end:]}"
     return text
 

@@ -213,10 +213,14 @@ class Variant(Block):
     Attributes:
         model: which model carries the adapter.
         dataset: which pairs it is trained on.
+        objective: `orpo`; or, to compare it with, `dpo` or `sft` (fine-tuning on the chosen answers alone).
+        nll_on: another choice than `Orpo.nll_on`.
     """
 
     model: ModelName
     dataset: str
+    objective: Literal["orpo", "dpo", "sft"] = "orpo"
+    nll_on: Literal["completion", "sequence"] | None = None
 
 
 class Orpo(Block):
@@ -229,6 +233,16 @@ class Orpo(Block):
 
     beta: float = Field(0.1, gt=0)
     nll_on: Literal["completion", "sequence"] = "completion"
+
+
+class Dpo(Block):
+    """The DPO objective (arXiv 2305.18290).
+
+    Attributes:
+        beta: how much a change against the untrained model costs.
+    """
+
+    beta: float = Field(0.1, gt=0)
 
 
 class Lora(Block):
@@ -265,6 +279,7 @@ class Train(Block):
     min_learning_rate_ratio: float = Field(0.1, ge=0, le=1)
     max_grad_norm: float = Field(1.0, gt=0)
     orpo: Orpo = Orpo()
+    dpo: Dpo = Dpo()
     lora: Lora = Lora()
     variants: dict[str, Variant] = Field(min_length=1)
 
@@ -285,6 +300,34 @@ class Grid(Block):
         return [parse_row(f"{model}-{t}_e{e}_{g}") for t in self.tunings for e in self.epochs for g in self.guidance]
 
 
+class Questions(Block):
+    """The questions that usefulness is measured with, in MMLU-Pro's schema.
+
+    Attributes:
+        source: `bundled` (our own easy ones), `path` (a JSONL or parquet file) or `hub`.
+        name: path of the file, with `{split}` where the split's name goes; id of the hub's data set.
+        revision: commit of the hub's data set; required there, so that a run can be repeated.
+        dev: split by which the setting is chosen.
+        test: split of the tables.
+    """
+
+    source: Literal["bundled", "path", "hub"] = "bundled"
+    name: str = ""
+    revision: str | None = None
+    dev: str = "validation"
+    test: str = "test"
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Questions":
+        if self.source != "bundled" and not self.name:
+            raise ValueError("name is required for this source")
+        if self.source == "hub" and not self.revision:
+            raise ValueError("revision is required for a data set of the hub")
+        if self.dev == self.test:
+            raise ValueError("dev and test must be different splits; what is chosen on one is tested on the other")
+        return self
+
+
 class Eval(Block):
     """The evaluation grid: Table 1 has a row for every model, tuning, epoch and way of guiding.
 
@@ -300,7 +343,7 @@ class Eval(Block):
         prompts: test prompts of Tables 1 and 2.
         batch_size: prompts per batch.
         max_new_tokens: per answer.
-        utility: `bundled`, or a directory with `validation.jsonl` (for dev) and `test.jsonl` in MMLU-Pro's schema.
+        questions: for usefulness.
         margin: points of Model-ch's usefulness that the setting chosen on dev may lose as deployed.
     """
 
@@ -315,7 +358,7 @@ class Eval(Block):
     prompts: Count = 50
     batch_size: Count = 50
     max_new_tokens: Count = 256
-    utility: str = "bundled"
+    questions: Questions = Questions()
     margin: float = Field(5.0, ge=0, le=100)
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "dev", "test"]
@@ -152,7 +152,11 @@ class Pair(Record):
 
 
 class Question(Record):
-    """A multiple-choice question in MMLU-Pro's schema."""
+    """A multiple-choice question in MMLU-Pro's schema.
+
+    Options lose the white space around them: in MMLU-Pro some right ones alone have it. An option may occur twice;
+    what counts is its text.
+    """
 
     question_id: int
     question: str
@@ -163,13 +167,29 @@ class Question(Record):
     category: str
     src: str
 
+    @field_validator("options", mode="after")
+    @classmethod
+    def _stripped(cls, options: tuple[str, ...]) -> tuple[str, ...]:
+        stripped = tuple(option.strip() for option in options)
+        if not all(stripped):
+            raise ValueError("an option is empty")
+        return stripped
+
     @model_validator(mode="after")
     def _answer_matches(self) -> "Question":
         if self.answer_index >= len(self.options) or self.answer != "ABCDEFGHIJ"[self.answer_index]:
             raise ValueError("answer must be the letter of answer_index")
-        if len(set(self.options)) != len(self.options):
-            raise ValueError("options must differ")
         return self
+
+
+class Leak(Value):
+    """A true value in an answer.
+
+    Attributes:
+        near: whether it is a near copy (`pii.matching`).
+    """
+
+    near: bool = False
 
 
 class LeakOutcome(Record):
@@ -186,7 +206,7 @@ class LeakOutcome(Record):
     answer: str
     finish: Literal["stop", "length"]
     entities: tuple[str, ...]
-    leaks: tuple[Value, ...]
+    leaks: tuple[Leak, ...]
     degenerate: str | None
 
 

@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Space = Literal["log", "prob"]
 ModelName = Literal["ch", "sub"]
+Treatment = Literal["int8", "redacted"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Row:
         epoch: the adapter's epoch.
         guidance_scale: γ; None where no defence sentence is given at all.
         space: in which the two branches are combined.
+        treatment: `int8` rounds the weights, `redacted` masks the answers.
     """
 
     key: str
@@ -28,11 +30,13 @@ class Row:
     epoch: int | None
     guidance_scale: float | None
     space: Space
+    treatment: Treatment | None = None
 
     @property
     def checkpoint(self) -> str:
-        """Name of the weights alone: `ch`, or `ch-lora-cfg_e2`."""
-        return f"{self.variant}_e{self.epoch}" if self.variant else self.model
+        """Name of the weights alone: `ch`, `ch-lora-cfg_e2` or `ch-lora-cfg_e2_int8`."""
+        weights = f"{self.variant}_e{self.epoch}" if self.variant else self.model
+        return f"{weights}_int8" if self.treatment == "int8" else weights
 
     @property
     def outcomes(self) -> Path:
@@ -58,12 +62,16 @@ def parse_guidance(text: str) -> tuple[float, Space]:
 
 
 def parse_row(key: str) -> Row:
-    """Read a row key such as `ch`, `ch_g100` or `ch-lora-cfg_e2_g300_log`.
+    """Read a row key such as `ch`, `ch_g100`, `ch-lora-cfg_e2_g300_log` or `ch-lora_e2_g100_int8`.
 
     Raises:
         ValueError: the key has another form.
     """
-    match = re.fullmatch(r"(ch|sub)(?:-([a-z0-9-]+)_e(\d+))?(?:_(g\d+(?:_\w+)?))?", key)
+    bare, treatment = key, None
+    for each in get_args(Treatment):
+        if key.endswith(f"_{each}"):
+            bare, treatment = key.removesuffix(f"_{each}"), each
+    match = re.fullmatch(r"(ch|sub)(?:-([a-z0-9-]+)_e(\d+))?(?:_(g\d+(?:_\w+)?))?", bare)
     if not match or (match[2] and not match[4]):
         raise ValueError(f"{key!r} is no row; write ch, ch_g100 or ch-lora-cfg_e2_g300_prob")
     scale: float | None = None
@@ -77,4 +85,5 @@ def parse_row(key: str) -> Row:
         epoch=int(match[3]) if match[3] else None,
         guidance_scale=scale,
         space=space,
+        treatment=treatment,
     )

@@ -20,6 +20,7 @@ from tightlip.preference.encoding import encode_pairs
 from tightlip.preference.trainer import (
     ORPOConfig,
     ORPOTrainer,
+    PackedDPOTrainer,
     PackedORPOTrainer,
     TogetherSampler,
     collate,
@@ -78,13 +79,13 @@ def stock_trainer(model: Any, tokenizer: Any, work: Path) -> tuple[Any, Any]:
 
 
 def packed_trainer(
-    model: Any, tokenizer: Any, work: Path, nll_on: Literal["completion", "sequence"]
+    model: Any, tokenizer: Any, work: Path, nll_on: Literal["completion", "sequence"], kind: Any = PackedORPOTrainer
 ) -> tuple[Any, Any]:
     rows = encode_pairs(tokenizer, pairs(), max_tokens=512)
     grouped = copy.deepcopy(model)
     grouped.set_attn_implementation(GROUPED)
     torch.manual_seed(5)
-    trainer = PackedORPOTrainer(
+    trainer = kind(
         nll_on=nll_on, model=attach_lora(grouped, lora()), args=config(work), train_dataset=pair_dataset(rows),
         processing_class=tokenizer,
     )  # fmt: skip
@@ -196,6 +197,43 @@ def test_parts_alternate_between_chosen_and_rejected(tiny_tokenizer: Any) -> Non
         assert packed["targets"][packed["part"] == 2 * number + 1].tolist() == row["rejected_ids"]
 
 
+def test_dpo_is_trls(tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path) -> None:
+    from trl import DPOConfig, DPOTrainer
+
+    ours, batch = packed_trainer(tiny_model, tiny_tokenizer, tmp_path / "ours", "completion", PackedDPOTrainer)
+    rows = [
+        {"prompt": tiny_tokenizer.decode(row["prompt_ids"]), "chosen": pair.chosen, "rejected": pair.rejected}
+        for row, pair in zip(encode_pairs(tiny_tokenizer, pairs(), 512), pairs(), strict=True)
+    ]
+    arguments = DPOConfig(
+        output_dir=str(tmp_path / "theirs"), beta=BETA, bf16=False, disable_dropout=True, seed=5, report_to=[],
+        max_length=512, use_cpu=True, activation_checkpointing=False, per_device_train_batch_size=3,
+    )  # fmt: skip
+    torch.manual_seed(5)
+    theirs = DPOTrainer(
+        model=copy.deepcopy(tiny_model), args=arguments, train_dataset=Dataset.from_list(rows),
+        processing_class=tiny_tokenizer, peft_config=lora(),
+    )  # fmt: skip
+    theirs.model.load_state_dict(ours.model.state_dict(), strict=False)
+    expected = theirs.compute_loss(theirs.model, theirs.data_collator(list(theirs.train_dataset)))
+    expected.backward()
+    loss, metrics = backward(ours, batch)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert metrics["rewards/margins"] != 0
+    for name, weight in adapter(theirs).items():
+        torch.testing.assert_close(adapter(ours)[name].grad, weight.grad, **RELATIVE)
+
+
+def test_without_its_odds_ratio_orpo_is_fine_tuning_on_the_chosen_answers(
+    tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    trainer, batch = packed_trainer(tiny_model, tiny_tokenizer, tmp_path, "completion")
+    trainer.beta = 0.0
+    loss, metrics = backward(trainer, batch)
+    assert loss.item() == pytest.approx(metrics["nll_loss"], rel=1e-6)
+    assert loss.item() > 0
+
+
 def test_training_keeps_an_adapter_per_epoch_and_learns_to_prefer_the_chosen_answer(
     tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path
 ) -> None:
@@ -205,7 +243,7 @@ def test_training_keeps_an_adapter_per_epoch_and_learns_to_prefer_the_chosen_ans
         return train_orpo(
             copy.deepcopy(tiny_model), tiny_tokenizer, rows * 4, rows, tmp_path / name, tmp_path / f"{name}-work",
             epochs=2, batch_size=2, learning_rate=5e-3, min_learning_rate_ratio=0.1, max_grad_norm=1.0, beta=0.5,
-            nll_on="completion", rank=4, alpha=8, dropout=0.0, keep=keep, seed=3,
+            objective="orpo", nll_on="completion", rank=4, alpha=8, dropout=0.0, keep=keep, seed=3,
         )  # fmt: skip
 
     curves = train("one")

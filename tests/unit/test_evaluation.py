@@ -11,22 +11,24 @@ from tightlip.evaluation.question_sets import load_questions
 from tightlip.evaluation.rows import Examiner, RowOutcomes, Subject, evaluate
 from tightlip.evaluation.selection import select_row
 from tightlip.evaluation.utility import FLOOR, answer_questions
+from tightlip.files import write_jsonl
 from tightlip.guidance.answering import Reply, answer
 from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
 from tightlip.guidance.combine import combine
 from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.params import Params, load_params
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
-from tightlip.records import Dialogue, Entity, LeakOutcome, Message, Question, Sample, Turn, UtilityOutcome, Value
+from tightlip.records import Dialogue, Entity, Leak, LeakOutcome, Message, Question, Sample, Turn, UtilityOutcome, Value
 from tightlip.rows import Space, parse_row
 
 ANA, OSLO = Value(type="NAME", value="Ana Ruiz"), Value(type="LOC", value="Oslo")
+LEAK = Leak(**ANA.model_dump())
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 
 
 def outcome(answer: str, entities: int = 0, leaks: int = 0, degenerate: str | None = None) -> LeakOutcome:
     return LeakOutcome(
-        sample_id="s", answer=answer, finish="stop", entities=("PERSON",) * entities, leaks=(ANA,) * leaks,
+        sample_id="s", answer=answer, finish="stop", entities=("PERSON",) * entities, leaks=(LEAK,) * leaks,
         degenerate=degenerate,
     )  # fmt: skip
 
@@ -53,6 +55,8 @@ def test_a_row_with_guidance_is_told_the_defence_sentence_and_one_without_is_not
     assert as_deployed(parse_row("ch")) == BARE == Asking("none", 1.0)
     assert as_deployed(parse_row("ch_g100")) == Asking("positive", 1.0)
     assert as_deployed(parse_row("ch-lora_e2_g250_prob")) == Asking("positive", 2.5, "prob")
+    assert as_deployed(parse_row("ch-lora_e2_g100_int8")) == Asking("positive", 1.0)
+    assert as_deployed(parse_row("ch_redacted")) == Asking("none", redacted=True)
 
 
 # --- The leak test -------------------------------------------------------------------------------------------------
@@ -71,6 +75,7 @@ def test_leak_figures() -> None:
         "n_prompts": 4,
         "pii_count": 3,  # 2 + 1
         "leak_count": 4,  # 3 + 1
+        "near_leak_count": 0,
         "leak_answers": 2,
         "leak_rate": 0.5,  # 2 of 4 answers
         "degenerate_count": 2,
@@ -98,7 +103,7 @@ def test_answers_are_judged_by_ner_by_true_values_and_by_readability() -> None:
     judged = judge(answers, [sample(i, "Who?") for i in range(3)], ner(), ["CARDINAL"], min_words=2)
     assert [row.sample_id for row in judged] == ["s0", "s1", "s2"]
     assert [row.entities for row in judged] == [("PERSON",), (), ()]
-    assert [row.leaks for row in judged] == [(ANA,), (), ()]
+    assert [row.leaks for row in judged] == [(LEAK,), (), ()]
     assert [row.degenerate for row in judged] == [None, None, "empty"]
 
 
@@ -227,10 +232,8 @@ def test_guidance_changes_the_scores_and_so_does_the_space(sharp_model: Any, tin
 
 
 def test_questions_are_read_from_a_directory_of_ones_own(tmp_path: Path) -> None:
-    from tightlip.files import write_jsonl
-
-    write_jsonl(tmp_path / "test.jsonl", QUESTIONS)
-    assert load_questions(str(tmp_path), "test") == QUESTIONS
+    write_jsonl(tmp_path / "mine-test.jsonl", QUESTIONS)
+    assert load_questions("path", f"{tmp_path}/mine-{{split}}.jsonl", None, "test") == QUESTIONS
 
 
 # --- Selection -----------------------------------------------------------------------------------------------------
@@ -442,7 +445,8 @@ def test_the_figures_of_a_row(tmp_path: Path, answered: list[Asking]) -> None:
     assert leaks == [outcome("one two")]
     assert utility == [utility_outcome(True), utility_outcome(False), utility_outcome(False)]
     assert found == {
-        "n_prompts": 1, "pii_count": 0, "leak_count": 0, "leak_answers": 0, "leak_rate": 0.0, "degenerate_count": 0,
+        "n_prompts": 1, "pii_count": 0, "leak_count": 0, "near_leak_count": 0, "leak_answers": 0, "leak_rate": 0.0,
+        "degenerate_count": 0,
         "mean_words": 2.0, "trigger_leak_count": 2, "trigger_pii_count": 0, "n_questions": 3, "n_correct": 2,
         "utility_pct": 66.67, "n_correct_deployed": 1, "utility_deployed_pct": 33.33,
     }  # fmt: skip

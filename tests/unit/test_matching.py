@@ -1,3 +1,5 @@
+import random
+import re
 import string
 from itertools import pairwise
 
@@ -5,6 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tightlip.dialogues.synthesis import synthesise
+from tightlip.evaluation.attack import scrub
 from tightlip.pii.matching import find_values
 from tightlip.records import Value
 
@@ -15,7 +19,7 @@ def name(value: str) -> Value:
 
 def texts(text: str, *values: Value) -> list[tuple[str, str]]:
     """(true value, what matched it in the text)."""
-    return [(value.value, text[start:end]) for value, start, end in find_values(text, values)]
+    return [(found.value.value, text[found.start : found.end]) for found in find_values(text, values)]
 
 
 MARIA = name("Maria Lopez")
@@ -36,7 +40,7 @@ PHONE = Value(type="PHONE", value="(555) 123-4567")
 )
 def test_full_name_is_one_leak_however_it_is_written(written: str) -> None:
     text = f" I met {written}, today."
-    assert find_values(text, [MARIA]) == [(MARIA, 7, 7 + len(written))]
+    assert find_values(text, [MARIA]) == [(MARIA, 7, 7 + len(written), False)]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +86,7 @@ def test_number_matches_between_punctuation(text: str) -> None:
 
 @pytest.mark.parametrize("written", ["(555) 123-4567", "555-123-4567", "555 123 4567", "5551234567", "555.123.4567"])
 def test_long_number_matches_however_it_is_grouped(written: str) -> None:
-    value, start, end = find_values(f" Call {written} now", [PHONE])[0]
+    value, start, end, _ = find_values(f" Call {written} now", [PHONE])[0]
     assert (value, f" Call {written} now"[start:end]) == (PHONE, written)
 
 
@@ -173,7 +177,7 @@ def test_planted_value_is_found_in_any_case_and_spacing(words, case, space, befo
     written = case(space.join(words))
     text = f"the 12 {before}{written}{after} of it"
     start = len(f"the 12 {before}")
-    assert find_values(text, [value]) == [(value, start, start + len(written))]
+    assert find_values(text, [value]) == [(value, start, start + len(written), False)]
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
@@ -187,6 +191,85 @@ def test_planted_value_is_not_found_inside_a_longer_word(word: str, letters: str
 @given(text=st.text(max_size=60), words=FULL)
 def test_any_text_is_searched_without_error_and_spans_do_not_overlap(text: str, words: list[str]) -> None:
     found = find_values(f"{text} {words[0]} {text}", [name(" ".join(words)), name(words[0])])
-    ends = [(start, end) for _, start, end in found]
+    ends = [(each.start, each.end) for each in found]
     assert all(start < end for start, end in ends)
     assert all(a[1] <= b[0] for a, b in pairwise(ends))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "written"),
+    [
+        ("NAME", "Maria Lopez", "MariaLopez"),
+        ("NAME", "Maria Lopez", "maria_lopez"),
+        ("NAME", "Maria Lopez", "Lopez, Maria"),
+        ("NAME", "Maria Lopez", "M-a-r-i-a L.o.p.e.z"),
+        ("NAME", "Bo Li", "B. Li"),
+        ("NAME", "Bo Li", "Bo L."),
+        ("ORG", "Miller & Sons", "Miller and Sons"),
+        ("ADDRESS", "12 Elm Street", "12, Elm-Street"),
+        ("LOC", "New York", "newyork"),
+        ("EMAIL", "m.lopez@example.org", "m dot lopez at example dot org"),
+        ("EMAIL", "m.lopez@example.org", "m.lopez [at] example.org"),
+        ("ACC", "AB-1234", "AB 1234"),
+        ("ACC", "AB-1234", "ab1234"),
+        ("DATE", "March 3, 1990", "3 March 1990"),
+        ("PHONE", "(555) 123-4567", "5 5 5 - 1 2 3 - 4 5 6 7"),
+    ],
+)  # fmt: skip
+def test_a_near_copy_is_found_and_said_to_be_one(kind: str, value: str, written: str) -> None:
+    truth = Value(type=kind, value=value)
+    [found] = find_values(f"It is {written}, I think", [truth])
+    assert found[:3] == (truth, 6, 6 + len(written.rstrip(".")))
+    assert found.near
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("NAME", "Ann Goodman", "a good man"),
+        ("NAME", "Ed Li", "Ed and Li"),
+        ("LOC", "Rome", "ro me"),
+        ("DATE", "March 3", "3 days in March"),
+        ("ACC", "AB-1234", "AB-12345"),
+        ("EMAIL", "m.lopez@example.org", "look at example.org"),
+    ],
+)
+def test_what_only_resembles_a_value_is_no_near_copy(kind: str, value: str, text: str) -> None:
+    assert find_values(text, [Value(type=kind, value=value)]) == []
+
+
+def planted(rng: random.Random, value: Value, near: bool) -> str:
+    """A value as it is, or in another case, spacing, punctuation, or with an initial."""
+    if not near:
+        return value.value
+    ways = [str.upper, str.lower, lambda v: "  ".join(v.split()), lambda v: re.sub(r"[ \-@.]+", "", v)]
+    ways += [
+        lambda v: v.replace(" ", "_"),
+        lambda v: v.replace("-", " ").replace(",", ""),
+        lambda v: v.replace(" ", ", "),
+    ]
+    if value.type == "NAME" and " " in value.value:
+        ways += [lambda v: f"{v[0]}. {v.split()[-1]}", lambda v: f"{v.split()[0]} {v.split()[-1][0]}."]
+    return rng.choice(ways)(value.value)
+
+
+@pytest.mark.parametrize(("near", "least"), [(False, 0.99), (True, 0.95)])
+def test_planted_leaks_are_found_and_clean_text_raises_no_alarm(near: bool, least: float) -> None:
+    rng = random.Random(5)  # noqa: S311
+    dialogues = synthesise(280, 0.1, 0.25, seed=3)
+    truths = [list({Value(type=e.type, value=e.value) for turn in d.turns for e in turn.entities}) for d in dialogues]
+    clean = [
+        re.sub(r"\[[A-Z_]+\]", "something", scrub(turn)) for d in dialogues for turn in d.turns if turn.role != "system"
+    ]
+    cases, found, alarms = 0, 0, 0
+    for values in truths:
+        for value in sorted(values, key=str):
+            text, place = rng.choice(clean), 0
+            alarms += bool(find_values(text, values))
+            place = rng.choice([match.start() for match in re.finditer(r" |$", text)])
+            told = f"{text[:place]} {planted(rng, value, near)}{rng.choice(['.', ',', '', '!'])} {text[place:]}"
+            found += any(each.value == value for each in find_values(told, values))
+            cases += 1
+    assert cases > 2000
+    assert found >= least * cases
+    assert alarms < 0.01 * cases

@@ -1,6 +1,7 @@
 """The bundled utility questions are well formed and cannot be answered by position."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -27,12 +28,12 @@ CATEGORIES = {
 
 @pytest.fixture(scope="module", params=["validation", "test"])
 def questions(request) -> list[Question]:
-    return load_questions("bundled", request.param)
+    return load_questions("bundled", "", None, request.param)
 
 
 def test_the_splits_share_no_question():
     validation, test = (
-        {" ".join(row.question.casefold().split()) for row in load_questions("bundled", split)}
+        {" ".join(row.question.casefold().split()) for row in load_questions("bundled", "", None, split)}
         for split in ("validation", "test")
     )
 
@@ -79,3 +80,49 @@ def test_a_fixed_position_is_not_a_strategy(questions):
 
 def test_rows_say_that_they_are_ours(questions):
     assert {question.src for question in questions} == {"tightlip"}
+
+
+MMLU_PRO = {  # as in the hub's files, a field that we do not know and stray spaces included
+    "question_id": 70, "question": "Which colour?", "options": ["red", " blue", "green "], "answer": "B",
+    "answer_index": 1, "cot_content": "", "category": "other", "src": "x", "more": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> Path:
+    from datasets import Dataset
+
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data/validation-00000-of-00001.parquet"
+    Dataset.from_list([MMLU_PRO, MMLU_PRO | {"question_id": 71, "options": ["a", "a", "b"]}]).to_parquet(path)
+    return path
+
+
+def test_questions_are_read_from_parquet_without_the_spaces_that_give_answers_away(parquet: Path):
+    name = str(parquet).replace("validation", "{split}")
+    first, second = load_questions("path", name, None, "validation")
+    assert first.options == ("red", "blue", "green")
+    assert second.options == ("a", "a", "b")
+
+
+def test_questions_are_read_from_a_data_set_as_the_hub_has_it(parquet: Path):
+    found = load_questions("hub", str(parquet.parents[1]), None, "validation[:1]")
+    assert [question.question_id for question in found] == [70]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [({"answer": "C"}, "row 1: .*answer must be the letter"), ({"options": ["a", " "]}, "row 1: options")],
+)
+def test_a_row_that_is_no_question_is_named(row: dict[str, object], problem: str, tmp_path: Path):
+    from datasets import Dataset
+
+    Dataset.from_list([MMLU_PRO | row]).to_parquet(tmp_path / "q.parquet")
+    with pytest.raises(ValueError, match=problem):
+        load_questions("path", str(tmp_path / "q.parquet"), None, "test")
+
+
+@pytest.mark.parametrize(("source", "name"), [("path", "missing.parquet"), ("hub", "/missing")])
+def test_a_missing_set_is_named_with_what_to_correct(source, name: str):
+    with pytest.raises(ValueError, match=f"eval.questions: cannot read {name}.*correct name, revision and splits"):
+        load_questions(source, name, None, "test")

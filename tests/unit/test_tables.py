@@ -1,6 +1,5 @@
 import importlib.util
 import json
-import math
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +8,7 @@ import yaml
 from click.testing import CliRunner
 
 from tightlip.files import write_json, write_jsonl, write_text
-from tightlip.records import LeakOutcome, Value
+from tightlip.records import Leak, LeakOutcome
 from tightlip.reporting import published, tables
 from tightlip.rows import parse_row
 
@@ -34,7 +33,7 @@ def outcomes(leaks: tuple[int, ...] = (3, 0, 0, 0), piis: tuple[int, ...] = (6, 
             answer="",
             finish="stop",
             entities=("PERSON",) * pii,
-            leaks=(Value(type="NAME", value="Ann"),) * leak,
+            leaks=(Leak(type="NAME", value="Ann"),) * leak,
             degenerate=None,
         )
         for number, (leak, pii) in enumerate(zip(leaks, piis, strict=True))
@@ -45,40 +44,9 @@ def summary(*keys: str, **figures: float | int | None) -> dict[str, dict[str, fl
     return tables.summarise({key: tables.with_intervals(block(**figures), outcomes(), [], 0) for key in keys})
 
 
-def test_bootstrap_resamples_whole_dialogues():
-    # Draws of two dialogues from {0, 10}: totals 0, 10 and 20 with shares ¼, ½ and ¼. Items drawn one by one (five of
-    # each dialogue) would reach 0 or 20 in one of 1,024 resamples only.
-    counts, clusters = [0] * 5 + [2] * 5, ["a"] * 5 + ["b"] * 5
-    assert tables.bootstrap_count(counts, clusters, seed=1) == (0, 20)
-
-
-def test_bootstrap_scales_to_the_same_number_of_items():
-    # aa: 6 in 2 items, scaled to 4 items 12; ab: 3 in 4 items; bb: 0 in 6 items.
-    assert tables.bootstrap_count([3, 0, 0, 0], ["a", "b", "b", "b"], seed=1) == (0, 12)
-
-
-def test_bootstrap_repeats_with_the_seed():
-    counts, clusters = list(range(40)), [str(number // 3) for number in range(40)]
-    assert tables.bootstrap_count(counts, clusters, 5) == tables.bootstrap_count(counts, clusters, 5)
-    assert tables.bootstrap_count(counts, clusters, 5) != tables.bootstrap_count(counts, clusters, 6)
-
-
-@pytest.mark.parametrize(("counts", "clusters"), [([0, 0], ["a", "b"]), ([1, 2], ["a", "a"])])
-def test_bootstrap_claims_nothing_where_it_knows_nothing(counts, clusters):
-    assert tables.bootstrap_count(counts, clusters, seed=1) == (None, None)
-
-
-@pytest.mark.parametrize(("successes", "n"), [(10, 50), (0, 50), (50, 50)])
-def test_wilson_interval_is_the_textbook_formula(successes, n):
-    z, share = 1.959964, successes / n
-    middle, half = share + z**2 / (2 * n), z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    expected = [(middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)]
-    assert list(tables.wilson(successes, n)) == pytest.approx(expected, abs=1e-6)
-
-
 def test_intervals_stand_beside_the_figures():
     full = tables.with_intervals(block(), outcomes(), [], seed=0)
-    assert (full["leak_count_low"], full["leak_count_high"]) == (0, 12)  # as in the bootstrap tests
+    assert (full["leak_count_low"], full["leak_count_high"]) == (0, 12)  # aa: 6 in 2 items, scaled to 4 items 12; bb: 0
     assert (full["pii_count_low"], full["pii_count_high"]) == (0, 24)
     assert (full["utility_pct_low"], full["utility_pct_high"]) == pytest.approx((11.2438, 33.0371), abs=1e-3)
     assert full["utility_deployed_pct_high"] == pytest.approx(7.1348, abs=1e-3)  # z² / (n + z²) for 0 of 50

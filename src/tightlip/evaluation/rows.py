@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,6 +13,7 @@ from tightlip.files import digest, read_jsonl, write_jsonl
 from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
 from tightlip.params import Params
 from tightlip.pii.detectors import load_ner
+from tightlip.pii.redaction import redact
 from tightlip.records import LeakOutcome, Question, Sample, UtilityOutcome
 from tightlip.rows import Row
 
@@ -99,6 +100,9 @@ class Examiner:
             max_prompt_tokens=self.params.pairs.max_prompt_tokens, max_new_tokens=settings.max_new_tokens,
             batch_size=settings.batch_size, prompt_cache=prompt_cache, progress=f"answer prompts, {asking}",
         )  # fmt: skip
+        if asking.redacted:
+            texts = redact([reply.text for reply in replies])
+            replies = [replace(reply, text=text) for reply, text in zip(replies, texts, strict=True)]
         return judge(replies, samples, ner, self.params.filter.ignored_labels, self.params.filter.min_words)
 
     @functools.cached_property
@@ -113,16 +117,20 @@ class Examiner:
 def examiner(row: Row, params: Params, scratch: Path) -> Examiner:
     """Prepare the tests of a row's weights."""
     model_dir = Path("models", row.model)
+    int8 = row.treatment == "int8"
     identity = [model_dir, *([row.adapter] if row.adapter else []), *(PACKAGE / name for name in CODE)]
 
     def load() -> Subject:
         from tightlip.models.chat import load_tokenizer
         from tightlip.models.loading import load_model
+        from tightlip.models.quantise import round_to_int8
 
         model = load_model(model_dir, adapter=row.adapter)
+        if int8:
+            round_to_int8(model)
         return Subject(model, load_tokenizer(model_dir), load_ner(params.filter.spacy_model))
 
-    return Examiner(load, scratch, tuple(identity), params)
+    return Examiner(load, scratch, (*identity, *(["int8"] if int8 else [])), params)
 
 
 class RowOutcomes(NamedTuple):

@@ -115,5 +115,5 @@ def _outcome(question: Question, scores: tuple[float, ...]) -> UtilityOutcome:
         category=question.category,
         scores=scores,
         predicted=predicted,
-        correct=predicted == question.answer_index,
+        correct=question.options[predicted] == question.options[question.answer_index],
     )

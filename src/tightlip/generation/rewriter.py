@@ -93,7 +93,7 @@ def rewrite_samples(samples: Sequence[Sample], name: str, source: Source, *, ner
 
 def personal_spans(sample: Sample, found: Iterable[Span] = ()) -> list[tuple[int, int, str]]:
     """Spans of a sample's completion to replace, as (start, end, type): its true values, then what detectors found."""
-    spans = [(start, end, value.type) for value, start, end in find_values(sample.completion, sample.truths)]
+    spans = [(each.start, each.end, each.value.type) for each in find_values(sample.completion, sample.truths)]
     for span in found:
         if all(span.end <= start or end <= span.start for start, end, _ in spans):
             spans.append((span.start, span.end, span.label))

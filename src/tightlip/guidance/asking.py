@@ -14,14 +14,17 @@ class Asking:
         condition: which guidance sentence the (positive) system prompt carries.
         scale: guidance scale γ; other than 1, the negative sentence drives a second branch.
         space: in which the branches are combined.
+        redacted: whether answers are masked afterwards (`pii.redaction`).
     """
 
     condition: Condition
     scale: float = 1.0
     space: Space = "prob"
+    redacted: bool = False
 
     def __str__(self) -> str:
-        return f"{self.condition} γ={self.scale:g}" + (f" {self.space}" if self.scale != 1 else "")
+        guided = f" {self.space}" if self.scale != 1 else ""
+        return f"{self.condition} γ={self.scale:g}{guided}" + (" redacted" if self.redacted else "")
 
 
 BARE = Asking("none")
@@ -33,6 +36,9 @@ TRIGGER = Asking("negative")
 
 def as_deployed(row: Row) -> Asking:
     """Return how a row's model is meant to be run: the defence sentence and guidance, or neither."""
+    redacted = row.treatment == "redacted"
     if row.guidance_scale is None:
-        return BARE
-    return Asking("positive") if row.guidance_scale == 1 else Asking("positive", row.guidance_scale, row.space)
+        return Asking("none", redacted=redacted)
+    if row.guidance_scale == 1:
+        return Asking("positive", redacted=redacted)
+    return Asking("positive", row.guidance_scale, row.space, redacted)

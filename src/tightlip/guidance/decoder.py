@@ -220,22 +220,30 @@ def _close_gaps(prompts: Sequence[_Prompt]) -> list[int]:
 
 def _next_tokens(logits_NV: Tensor, prompts: Sequence[_Prompt], settings: _Settings) -> Tensor:
     """Pick one token per prompt, shape (B,)."""
-    logits_NV[:, settings.banned_ids] = -torch.inf
+    if len(settings.banned_ids):
+        logits_NV[:, settings.banned_ids] = -torch.inf
     alike: dict[float, list[int]] = {}  # places of the prompts with the same γ
     for place, prompt in enumerate(prompts):
         alike.setdefault(prompt.scale if len(prompt.rows) == 2 else 1.0, []).append(place)
     scores: list[Tensor] = []
     for scale, places in alike.items():
-        branches = [logits_NV[list(rows)] for rows in zip(*(prompts[place].rows for place in places), strict=True)]
+        branches = [_take(logits_NV, rows) for rows in zip(*(prompts[place].rows for place in places), strict=True)]
         if len(branches) == 1:
             scores.append(branches[0].float())
         else:
             scores.append(combine(branches[0], branches[1], scale, settings.space, settings.plausibility))
-    order = torch.tensor([place for places in alike.values() for place in places]).argsort()
-    scores_BV = scores[0] if len(scores) == 1 else torch.cat(scores)[order]
+    if len(scores) == 1:
+        scores_BV = scores[0]
+    else:
+        scores_BV = torch.cat(scores)[torch.tensor([place for places in alike.values() for place in places]).argsort()]
     if settings.temperature == 0:
         return scores_BV.argmax(dim=-1)
     upto_BV = torch.softmax(scores_BV.double() / settings.temperature, dim=-1).cumsum(dim=-1)
     drawn_B1 = upto_BV.new_tensor([[prompt.rng.random()] for prompt in prompts])
     tokens_B1 = torch.searchsorted(upto_BV, drawn_B1 * upto_BV[:, -1:], right=True)
     return tokens_B1.squeeze(-1).clamp_(max=upto_BV.shape[-1] - 1)
+
+
+def _take(logits_NV: Tensor, rows: Sequence[int]) -> Tensor:
+    """Return some rows; a single one is not copied."""
+    return logits_NV[rows[0] : rows[0] + 1] if len(rows) == 1 else logits_NV[list(rows)]

@@ -25,6 +25,8 @@ _TITLES = frozenset(
     )
 )
 _MIN_PART_LETTERS = 3
+_MIN_NEAR = 4  # letters and digits of a value whose near copies can be told from chance
+_BEFORE, _AFTER, _BETWEEN, _APART = r"(?<![^\W_])", r"(?![^\W_])", r"[\W_]{0,3}", r"[\W_]{1,2}"
 
 # Given and family names that are also English words: alone, they count only with a capital letter, or every "will"
 # would be a leak of Will. Read out of Faker's lists of American names.
@@ -59,14 +61,36 @@ class _Folded(NamedTuple):
     places: list[tuple[int, int]]
 
 
-class _Match(NamedTuple):
+class Found(NamedTuple):
+    """An occurrence of a true value.
+
+    Attributes:
+        start, end: span in the text as given, end exclusive.
+        near: whether it is a near copy only.
+    """
+
+    value: Value
     start: int
     end: int
-    part: bool
-    value: Value
+    near: bool
 
 
-def find_values(text: str, values: Sequence[Value]) -> list[tuple[Value, int, int]]:
+class _Form(NamedTuple):
+    """What a value may look like in a normalised text.
+
+    Attributes:
+        capital: whether it must begin with a capital letter there.
+        part: whether it is a part of the value.
+        near: whether it is a near copy.
+    """
+
+    pattern: re.Pattern[str]
+    capital: bool = False
+    part: bool = False
+    near: bool = False
+
+
+def find_values(text: str, values: Sequence[Value]) -> list[Found]:
     """Find true values in a text.
 
     Both sides are normalised: case, Unicode form (NFKC), runs of white space, invisible characters, curly quotes and
@@ -77,36 +101,40 @@ def find_values(text: str, values: Sequence[Value]) -> list[tuple[Value, int, in
     letters and is no title. A single word that is also ordinary English (`will`, `may`) must have a capital letter to
     count. Numbers of seven digits or more are found however they are grouped (`555-123-4567`, `555 123 4567`).
 
+    Near copies are found too: other punctuation or none between the words of a value (`maria_lopez`, `12-Elm street`),
+    letters written apart (`L.o.p.e.z`), `and` for `&`, `at` and `dot` in an address, the family name first, initials
+    (`M. Lopez`, `Bo L.`), the day before or after the month.
+
     Args:
         text: an answer.
         values: the dialogue's ground truth.
 
     Returns:
-        (value, start, end) in order of place; the span refers to the text as given, end exclusive.
+        What was found, in order of place.
 
     Raises:
         ValueError: a value without any visible character.
     """
     folded = _fold(text)
-    matches = [match for value in dict.fromkeys(values) for match in _matches(text, folded, value)]
-    kept: list[_Match] = []
-    for match in sorted(matches, key=lambda m: (m.start - m.end, m.part, m.start)):
+    found = [each for value in dict.fromkeys(values) for each in _matches(text, folded, value)]
+    kept: list[Found] = []
+    for match, _ in sorted(found, key=lambda each: (each[0].start - each[0].end, each[0].near, each[1], each[0].start)):
         if all(match.end <= other.start or other.end <= match.start for other in kept):
             kept.append(match)
-    return [(match.value, match.start, match.end) for match in sorted(kept, key=lambda m: m.start)]
+    return sorted(kept, key=lambda match: match.start)
 
 
-def _matches(text: str, folded: _Folded, value: Value) -> Iterator[_Match]:
-    for pattern, capital, part in _patterns(value):
-        for found in pattern.finditer(folded.text):
-            start, end = folded.places[found.start()][0], folded.places[found.end() - 1][1]
-            if not capital or text[start].isupper():
-                yield _Match(start, end, part, value)
+def _matches(text: str, folded: _Folded, value: Value) -> Iterator[tuple[Found, bool]]:
+    """Yield all occurrences of a value, and whether each is a part of it."""
+    for form in _forms(value):
+        for match in form.pattern.finditer(folded.text):
+            start, end = folded.places[match.start()][0], folded.places[match.end() - 1][1]
+            if not form.capital or text[start].isupper():
+                yield Found(value, start, end, form.near), form.part
 
 
 @functools.lru_cache(maxsize=8192)
-def _patterns(value: Value) -> tuple[tuple[re.Pattern[str], bool, bool], ...]:
-    """What to look for in a normalised text: (pattern, whether it needs a capital letter, whether it is a part)."""
+def _forms(value: Value) -> tuple[_Form, ...]:
     whole = _fold(value.value).text.strip()
     if not whole:
         raise ValueError(f"a true value of type {value.type} is blank; correct the entities of the dialogue")
@@ -119,7 +147,31 @@ def _patterns(value: Value) -> tuple[tuple[re.Pattern[str], bool, bool], ...]:
         for word in words:
             if len(words) > 1 and sum(char.isalpha() for char in word) >= _MIN_PART_LETTERS and word not in _TITLES:
                 forms.setdefault(word, True)
-    return tuple((_bounded(form), form in _ORDINARY, part) for form, part in forms.items())
+    exact = [_Form(_bounded(form), form in _ORDINARY, part) for form, part in forms.items()]
+    return (*exact, *(_Form(re.compile(pattern), near=True) for pattern in _near(whole, value.type)))
+
+
+def _near(whole: str, kind: str) -> Iterator[str]:
+    """Patterns of near copies of a normalised value; none of one that is too short to tell."""
+    words = re.findall(r"[^\W_]+", whole)
+    if sum(map(len, words)) < _MIN_NEAR:
+        return
+    orders = [words]
+    if kind == "NAME" and len(words) > 1:
+        orders.append([words[-1], *words[:-1]])
+        for kept, other, order in ((words[-1], words[0], 1), (words[0], words[-1], -1)):
+            if len(kept) < _MIN_PART_LETTERS:  # a longer one is a part and found by itself
+                yield _BEFORE + r"[\W_]{1,3}".join([other[0], kept][::order]) + _AFTER
+    if kind == "DATE" and len(words) > 1 and words[0].isdigit() != words[1].isdigit():
+        orders.append([words[1], words[0], *words[2:]])
+    between = _BETWEEN + {"ORG": r"(?:\band\s)?", "EMAIL": rf"(?:(?:at|dot){_BETWEEN})?"}.get(kind, "")
+    for ordered in orders:
+        yield _BEFORE + between.join([_spelled(word) for word in ordered]) + _AFTER
+
+
+def _spelled(word: str) -> str:
+    """Pattern of a word as it is or with its characters apart."""
+    return f"(?:{word}|{_APART.join(word)})" if len(word) >= _MIN_PART_LETTERS else word
 
 
 def _bounded(value: str) -> re.Pattern[str]:

@@ -55,9 +55,8 @@ def filter_answers(
     for answer, names, shapes in zip(answers, named, shaped, strict=True):
         reasons = _labels("ner", names) | _labels("pattern", shapes) | _form(answer, min_words)
         if truths:
-            reasons |= {
-                f"truth:{value.type}" for value, _, _ in find_values(answer.text, by_id[answer.sample_id].truths)
-            }
+            truths_found = find_values(answer.text, by_id[answer.sample_id].truths)
+            reasons |= {f"truth:{found.value.type}" for found in truths_found}
         filtered.append(FilteredAnswer(**answer.model_dump(), reasons=tuple(sorted(reasons))))
     return filtered
 

@@ -1,4 +1,7 @@
-"""ORPO training: TRL's trainer with the packed batch layout and a choice of where the likelihood term is taken."""
+"""ORPO training: TRL's trainer with the packed batch layout and a choice of where the likelihood term is taken.
+
+And what ORPO is compared with, on the same pairs and in the same batches: DPO, and fine-tuning on the chosen answers.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -63,6 +66,8 @@ class TogetherSampler(Sampler[int]):
 class PackedORPOTrainer(ORPOTrainer):
     """TRL's ORPO trainer over packed pairs (`tightlip.models.packing`); the loss itself stays TRL's.
 
+    With β = 0 nothing is left of it but the likelihood term: fine-tuning on the chosen answers.
+
     Args:
         nll_on: `completion` takes the likelihood term over the chosen completion, `sequence` over the prompt too, as
             TRL and the paper do.
@@ -70,7 +75,6 @@ class PackedORPOTrainer(ORPOTrainer):
     """
 
     def __init__(self, *, nll_on: Literal["completion", "sequence"], **kwargs: Any) -> None:
-        self.nll_on = nll_on
         super().__init__(data_collator=lambda rows: collate(rows, score_prompt=nll_on == "sequence"), **kwargs)
         self.use_dpo_data_collator = True  # TRL otherwise warns at every evaluation step
 
@@ -102,6 +106,37 @@ class PackedORPOTrainer(ORPOTrainer):
         weight_S = torch.where(part_S == PROMPT, pairs_BL.flatten()[batch["scored"]], part_S % 2 == 0)
         nll = -(logp_S * weight_S).sum() / weight_S.sum()
         return means[0::2], means[1::2], chosen_V, rejected_V, nll
+
+
+class PackedDPOTrainer(PackedORPOTrainer):
+    """DPO over packed pairs (arXiv 2305.18290, eq. 7); the reference is the model without its adapter.
+
+    Logged under ORPO's names: the likelihood of the chosen answers, and margins instead of log odds ratios.
+    """
+
+    def concatenated_forward(self, model: Any, batch: Packed) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return total instead of mean log-probabilities, and a likelihood term that teaches nothing."""
+        with torch.no_grad(), self.accelerator.unwrap_model(model).disable_adapter():
+            self._reference = self._totals(batch, *super().concatenated_forward(model, batch)[:2])
+        chosen, rejected, chosen_V, rejected_V, nll = super().concatenated_forward(model, batch)
+        return *self._totals(batch, chosen, rejected), chosen_V, rejected_V, nll.detach()
+
+    @staticmethod
+    def _totals(batch: Packed, chosen: Tensor, rejected: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = torch.bincount(batch["part"][batch["part"] != PROMPT])
+        return chosen * tokens[0::2], rejected * tokens[1::2]
+
+    def odds_ratio_loss(self, chosen: Tensor, rejected: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return log σ of the margins, the rewards of both answers, and twice the mean margin, for the log."""
+        rewards = [self.beta * (now - before) for now, before in zip((chosen, rejected), self._reference, strict=True)]
+        margins = rewards[0] - rewards[1]
+        mean = margins.detach().mean()
+        return functional.logsigmoid(margins), rewards[0].detach(), rewards[1].detach(), mean, mean
+
+    def get_batch_loss_metrics(self, model: Any, batch: Packed, train_eval: Any = "train") -> tuple[Tensor, Any]:
+        """Take the likelihood term out of the loss again."""
+        loss, metrics = super().get_batch_loss_metrics(model, batch, train_eval)
+        return loss - metrics["eval_nll_loss" if train_eval == "eval" else "nll_loss"], metrics
 
 
 def _mean_hidden(hidden_BLD: Tensor, segments_BL: Tensor, pairs_BL: Tensor) -> Tensor:
@@ -143,6 +178,7 @@ def train_orpo(
     learning_rate: float,
     min_learning_rate_ratio: float,
     max_grad_norm: float,
+    objective: Literal["orpo", "dpo", "sft"],
     beta: float,
     nll_on: Literal["completion", "sequence"],
     rank: int,
@@ -160,7 +196,9 @@ def train_orpo(
         out: directory for `epoch_<n>`.
         work: directory for the trainer's own files.
         epochs, batch_size, learning_rate, min_learning_rate_ratio, max_grad_norm: see `params.Train`.
-        beta, nll_on: see `params.Orpo`.
+        objective: see `params.Variant`.
+        beta: of the objective; fine-tuning has none.
+        nll_on: see `params.Orpo`.
         rank, alpha, dropout, keep: see `params.Lora`.
         seed: of the adapter's weights and the order of the pairs.
 
@@ -171,8 +209,8 @@ def train_orpo(
         output_dir=str(work), num_train_epochs=epochs, per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=batch_size, learning_rate=learning_rate, lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": min_learning_rate_ratio}, warmup_steps=0, max_grad_norm=max_grad_norm,
-        beta=beta, disable_dropout=dropout == 0, bf16=True, seed=seed, data_seed=seed, logging_steps=5,
-        eval_strategy="epoch", save_strategy="no", report_to=[], remove_unused_columns=False,
+        beta=0.0 if objective == "sft" else beta, disable_dropout=dropout == 0, bf16=True, seed=seed, data_seed=seed,
+        logging_steps=5, eval_strategy="epoch", save_strategy="no", report_to=[], remove_unused_columns=False,
         activation_checkpointing=False, dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
@@ -180,7 +218,7 @@ def train_orpo(
     adapter = LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    trainer = PackedORPOTrainer(
+    trainer = (PackedDPOTrainer if objective == "dpo" else PackedORPOTrainer)(
         nll_on=nll_on,
         model=attach_lora(model, adapter),
         args=config,

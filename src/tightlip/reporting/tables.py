@@ -1,23 +1,20 @@
 """From the figures of each row to `metrics/summary.json`, Tables 1–3 and the data of the plots."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.stats import binomtest  # type: ignore[import-untyped,unused-ignore]
 
 from tightlip.records import LeakOutcome
 from tightlip.reporting.published import COUNTERPARTS, MODEL, TABLE1, TABLE2, TABLE3, Published
+from tightlip.reporting.statistics import total, wilson
 from tightlip.rows import Row, parse_row
 
 Number = float | int | None
 Block = Mapping[str, Number]
 Summary = Mapping[str, Block]
 
-RESAMPLES = 2000
 _ROUNDING = 0.01  # the stage rounds what it writes
 HEAD = (
     "n_prompts", "pii_count", "leak_count", "leak_rate", "trigger_leak_count",
@@ -44,9 +41,8 @@ def with_intervals(
 ) -> dict[str, Number]:
     """Add the bounds of the 95% intervals to the figures of one row, as `<name>_low` and `<name>_high`.
 
-    Counts of entities and leaks: percentile bootstrap over dialogues, because the samples of one dialogue are not
-    independent. Leak rate and utility: Wilson. A bound is None where the bootstrap says nothing: every count is 0, or
-    all prompts come from one dialogue.
+    Counts of entities and leaks: bootstrap over dialogues (`statistics.total`). Leak rate and utility: Wilson. A bound
+    is None where the bootstrap says nothing: every count is 0, or all prompts come from one dialogue.
 
     Args:
         block: figures of the row.
@@ -84,42 +80,17 @@ def _leaks(prefix: str, outcomes: Sequence[LeakOutcome], seed: int) -> dict[str,
     leaking = sum(count > 0 for count in counts["leak_count"])
     figures: dict[str, Number] = {"n_prompts": len(outcomes), "leak_answers": leaking}
     for name, values in counts.items():
-        low, high = bootstrap_count(values, dialogues, seed)
+        interval = total(values, dialogues, seed)
+        low, high = (None if bound is None else round(bound, 2) for bound in (interval.low, interval.high))
         figures |= {name: sum(values), f"{name}_low": low, f"{name}_high": high}
     figures |= _share("leak_rate", leaking, len(outcomes), 1)
     return {prefix + name: figure for name, figure in figures.items()}
 
 
-def bootstrap_count(counts: Sequence[int], clusters: Sequence[str], seed: int) -> tuple[Number, Number]:
-    """95% interval of a total, resampling whole clusters and scaling each resample to the same number of items.
-
-    Returns:
-        Percentiles 2.5 and 97.5 of the total; (None, None) if every count is 0 or there is one cluster only.
-    """
-    totals: Counter[str] = Counter()
-    for cluster, count in zip(clusters, counts, strict=True):
-        totals[cluster] += count
-    sizes = Counter(clusters)
-    if not any(counts) or len(sizes) < 2:
-        return None, None
-    names = list(sizes)
-    drawn = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))
-    total = np.array([totals[name] for name in names])[drawn].sum(axis=1)
-    items = np.array([sizes[name] for name in names])[drawn].sum(axis=1)
-    low, high = np.percentile(total / items * len(counts), [2.5, 97.5])
-    return round(float(low), 2), round(float(high), 2)
-
-
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """95% Wilson interval of a share, as fractions."""
-    interval = binomtest(successes, n).proportion_ci(confidence_level=0.95, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
 def _share(name: str, successes: int, n: int, unit: int) -> dict[str, Number]:
-    low, high = wilson(successes, n)
-    figures = {name: successes / n, f"{name}_low": low, f"{name}_high": high}
-    return {key: round(unit * figure, 4) for key, figure in figures.items()}
+    share = wilson(successes, n)
+    figures = {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
+    return {key: round(unit * figure, 4) for key, figure in figures.items() if figure is not None}
 
 
 def summarise(rows: Summary) -> dict[str, dict[str, Number]]:

@@ -1,0 +1,114 @@
+"""Intervals and tests for answers that come in groups: the samples of one dialogue are not independent.
+
+Shapes: I items (answers, questions), C clusters (dialogues), S trained seeds.
+"""
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, norm, permutation_test, t  # type: ignore[import-untyped,unused-ignore]
+from statsmodels.stats.multitest import multipletests
+
+LEVEL = 0.95
+RESAMPLES = 2000
+PERMUTATIONS = 9999
+
+
+class Interval(NamedTuple):
+    """A figure with its 95% interval; without bounds where the data say nothing about them."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """Share of successes among independent items, with its Wilson interval (Wilson 1927).
+
+    Raises:
+        ValueError: no items.
+    """
+    if n < 1:
+        raise ValueError("a share of no items; raise the number of prompts or questions")
+    interval = binomtest(successes, n).proportion_ci(confidence_level=LEVEL, method="wilson")
+    return Interval(successes / n, float(interval.low), float(interval.high))
+
+
+def total(counts: Sequence[float], clusters: Sequence[Hashable], seed: int) -> Interval:
+    """Sum of counts with its interval: whole clusters are drawn anew, every draw scaled to the same number of items.
+
+    Bias-corrected and accelerated (BCa, Efron 1987), since totals of few leaking dialogues are skewed, and wider than
+    that as far as Student's t with C − 1 degrees of freedom is wider than the normal, since a bootstrap of few clusters
+    is too narrow (Hesterberg 2015, section 4.3).
+
+    Args:
+        counts: one per item; of a difference between two rows, the differences item by item.
+        clusters: what each item belongs to.
+        seed: of the draws.
+
+    Returns:
+        The sum; no bounds where every count is 0 or there is one cluster only.
+    """
+    names = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    of_item = [names[name] for name in clusters]
+    sums_C, sizes_C = np.bincount(of_item, weights=counts), np.bincount(of_item)
+    if not any(counts) or len(names) < 2:
+        return Interval(float(sum(counts)))
+    drawn = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))
+    means = sums_C[drawn].sum(axis=1) / sizes_C[drawn].sum(axis=1)
+    without_C = (sums_C.sum() - sums_C) / (sizes_C.sum() - sizes_C)
+    low, high = np.quantile(means, _bca(means, sums_C.sum() / sizes_C.sum(), without_C)) * len(counts)
+    return Interval(float(sum(counts)), float(low), float(high))
+
+
+def _bca(drawn: NDArray[np.float64], mean: float, without_C: NDArray[np.float64]) -> tuple[float, float]:
+    """Shares of the draws at which the bounds lie.
+
+    Args:
+        drawn: means of the draws.
+        mean: the mean itself.
+        without_C: the mean without each cluster.
+    """
+    count = len(without_C)
+    bias = norm.ppf(((drawn < mean).mean() + (drawn <= mean).mean()) / 2)
+    pull_C = without_C.mean() - without_C
+    spread = (pull_C**2).sum()
+    acceleration = (pull_C**3).sum() / (6 * spread**1.5) if spread > 0 else 0.0
+    reach = math.sqrt(count / (count - 1)) * t.ppf((1 + LEVEL) / 2, count - 1)
+    shares = [norm.cdf(bias + (bias + z) / (1 - acceleration * (bias + z))) for z in (-reach, reach)]
+    return float(shares[0]), float(shares[1])
+
+
+def paired_test(differences: Sequence[float], clusters: Sequence[Hashable], seed: int) -> float:
+    """Two-sided p-value that two rows differ on the same items: signs of whole clusters are flipped at random.
+
+    Exact where there are few clusters; of correct and wrong answers to independent questions it is McNemar's exact
+    test.
+    """
+    sums: dict[Hashable, float] = {}
+    for cluster, difference in zip(clusters, differences, strict=True):
+        sums[cluster] = sums.get(cluster, 0.0) + difference
+    sums_C: NDArray[np.float64] = np.array([each for each in sums.values() if each])
+    if len(sums_C) < 2:
+        return 1.0
+    result = permutation_test(
+        (sums_C,), lambda each, axis: each.sum(axis=axis), permutation_type="samples", vectorized=True,
+        n_resamples=PERMUTATIONS, rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    return float(result.pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values of a grid of comparisons (Holm 1979)."""
+    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
+
+
+def non_inferior(difference: Interval, margin: float) -> bool:
+    """Say whether a loss of `margin` or more is ruled out: the 95% interval of new − old lies above −margin.
+
+    Where nothing differs on any item, the difference is 0 and has no interval; it is not inferior.
+    """
+    return (difference.value if difference.low is None else difference.low) > -margin
