@@ -22,7 +22,7 @@ def main() -> int:
             made[f"{dataset}/{split}"] = build_pairs(
                 select(of_split, wanted.samples if split == "train" else None, params.seed),
                 samples,
-                ["none"] if wanted.version == "plain" else ["positive", "negative"],
+                ["none"] if wanted.version == "plain" else ["positive", wanted.negative],
                 lambda messages, prefix: fit_messages(tokenizer, messages, prefix, limit),
             )
     for name, pairs in made.items():

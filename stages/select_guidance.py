@@ -24,8 +24,9 @@ def main() -> int:
     figures = {}
     rows = params.eval.candidates()
     for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
-        ways = {row: as_deployed(row) for row in same}
-        under_test = examiner(next(iter(ways)), params, shared)
+        of_weights = list(same)
+        under_test = examiner(of_weights[0], params, shared)
+        ways = {row: as_deployed(row, under_test.negative) for row in of_weights}
         leaks = under_test.leaks(samples, list(ways.values()))
         utility = under_test.utility(questions, list(ways.values()))
         for row, asking in ways.items():

@@ -6,6 +6,7 @@ import pandas as pd
 from tightlip.files import atomic_dir, atomic_file, digest, read_jsonl
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
+from tightlip.models.note import write_note
 from tightlip.params import load_params, pick
 from tightlip.preference.encoding import encode_pairs
 from tightlip.preference.trainer import train_orpo
@@ -20,12 +21,9 @@ def main(variant: str) -> int:
     params = load_params()
     wanted, train = pick(params.train.variants, variant, "train.variants"), params.train
     tokenizer = load_tokenizer(f"models/{wanted.model}")
-    pairs = {
-        split: encode_pairs(
-            tokenizer, read_jsonl(f"data/pairs/{wanted.dataset}/{split}.jsonl", Pair), params.pairs.max_tokens
-        )
-        for split in ("train", "dev")
-    }
+    rows = {split: read_jsonl(f"data/pairs/{wanted.dataset}/{split}.jsonl", Pair) for split in ("train", "dev")}
+    pairs = {split: encode_pairs(tokenizer, of_split, params.pairs.max_tokens) for split, of_split in rows.items()}
+    secret = any(pair.condition == "secret" for pair in rows["train"])
     with atomic_dir(f"adapters/{variant}") as out:
         curves = train_orpo(
             load_model(f"models/{wanted.model}"), tokenizer, pairs["train"], pairs["dev"], Path(out),
@@ -36,6 +34,8 @@ def main(variant: str) -> int:
             nll_on=wanted.nll_on or train.orpo.nll_on, rank=train.lora.rank, alpha=train.lora.alpha,
             dropout=train.lora.dropout, keep=train.lora.keep, seed=params.seed,
         )  # fmt: skip
+        for adapter in Path(out).iterdir():
+            write_note(adapter, "secret" if secret else "negative")
     with atomic_file(f"metrics/curves/{variant}.csv") as path:
         pd.DataFrame(curves).to_csv(path, index=False)
     return len(pairs["train"])

@@ -13,9 +13,10 @@ from rich.text import Text
 
 from tightlip.files import read_json, read_jsonl
 from tightlip.guidance.asking import BARE, Asking
+from tightlip.models.note import trained_negative
 from tightlip.pii.matching import find_values
 from tightlip.prompts import DEFAULT_SYSTEM
-from tightlip.records import LeakOutcome, Message, Sample, Value
+from tightlip.records import LeakOutcome, Message, Negative, Sample, Value
 from tightlip.rows import Row, Space, parse_row
 
 UNDEFENDED = "ch"
@@ -47,6 +48,7 @@ class Chat:
         space: in which the defended side's branches are combined.
         system: system prompt of both sides, without the defence sentence.
         max_new_tokens: limit per answer.
+        negative: the sentence that guidance leads away from.
     """
 
     row: Row
@@ -56,6 +58,7 @@ class Chat:
     space: Space
     max_new_tokens: int
     system: str = DEFAULT_SYSTEM
+    negative: Negative = "negative"
 
     def titles(self) -> list[str]:
         """Headings of the two columns."""
@@ -99,7 +102,10 @@ def open_chat(row: Row, max_new_tokens: int) -> Chat:
     plain = load_model(Path("models", UNDEFENDED))
     same = row.checkpoint == UNDEFENDED
     tuned = plain if same else load_model(Path("models", row.model), adapter=row.adapter)
-    return Chat(row, tokenizer, (Side(plain, False), Side(tuned, True)), row.guidance_scale, row.space, max_new_tokens)
+    return Chat(
+        row, tokenizer, (Side(plain, False), Side(tuned, True)), row.guidance_scale, row.space, max_new_tokens,
+        negative=trained_negative(row.adapter),
+    )  # fmt: skip
 
 
 def ask(chat: Chat, text: str) -> list[str]:
@@ -121,7 +127,7 @@ def _answer(chat: Chat, side: Side, question: Message) -> str:
     messages = (Message(role="system", content=chat.system), *side.history, question)
     asking = BARE
     if side.defended and chat.scale is not None:
-        asking = Asking("positive", chat.scale, chat.space)
+        asking = Asking("positive", chat.scale, chat.space, chat.negative)
     (reply,) = answer(
         side.model, chat.tokenizer, [(messages, "")], asking,
         max_prompt_tokens=side.model.config.max_position_embeddings - chat.max_new_tokens,

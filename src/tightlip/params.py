@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tightlip.files import explain
+from tightlip.records import Negative
 from tightlip.rows import ModelName, Row, parse_guidance, parse_row
 
 Item = TypeVar("Item")
@@ -180,11 +181,14 @@ class Dataset(Block):
         sources: names of the recipes whose accepted answers are taken.
         version: `plain`, or `cfg` for a positive and a swapped negative copy of each pair.
         samples: how many plain pairs at most, drawn with the seed; equal for datasets that are compared.
+        negative: the sentence of the swapped copies: the paper's (`negative`), or a random one that this project keeps
+            to itself (`secret`), so that nobody else can say it.
     """
 
     sources: tuple[str, ...] = Field(min_length=1)
     version: Literal["plain", "cfg"]
     samples: Count | None = None
+    negative: Negative = "negative"
 
 
 class Pairs(Block):

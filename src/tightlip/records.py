@@ -6,7 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "dev", "test"]
-Condition = Literal["none", "positive", "negative"]
+Condition = Literal["none", "positive", "negative", "secret"]
+"""Which sentence the system prompt carries: the paper's two, none, or a secret one in place of the negative one."""
+
+Negative = Literal["negative", "secret"]
 
 
 class Record(BaseModel):

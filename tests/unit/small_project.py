@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from tightlip.files import write_json
+from tightlip.models.note import write_note
 from tightlip.rows import parse_row
 
 SECRET = "Anna-Bellweather-4417"
@@ -112,6 +113,7 @@ def save_adapter(model_dir: Path, out: Path, seed: int) -> None:
     torch.manual_seed(seed)
     config = LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
     get_peft_model(load_model(model_dir), config).save_pretrained(out)
+    write_note(out, "negative")
 
 
 def commit(root: Path) -> str:

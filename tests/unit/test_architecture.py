@@ -94,7 +94,7 @@ def script(stage: dict[str, Any]) -> str:
         ("tightlip.files", set()),
         ("tightlip.prompts", {"tightlip.records"}),
         ("tightlip.rows", set()),
-        ("tightlip.params", {"tightlip.files", "tightlip.rows"}),
+        ("tightlip.params", {"tightlip.files", "tightlip.records", "tightlip.rows"}),
         ("tightlip.stage", {"tightlip.files"}),
     ],
 )

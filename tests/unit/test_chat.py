@@ -1,10 +1,12 @@
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tightlip import chat as chatting
 from tightlip.chat import Chat, Side, ask, converse, mask, obey, open_chat, side_by_side
+from tightlip.models.note import write_note
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
 from tightlip.records import Message, Value
 from tightlip.rows import parse_row
@@ -240,7 +242,9 @@ def test_row_with_adapter_loads_it_on_its_own_model(tmp_path, monkeypatch, tiny_
     config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
     adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model_dir), config)
     adapted.save_pretrained("adapters/sub-lora/epoch_1")
+    write_note(Path("adapters/sub-lora/epoch_1"), "secret")
     chat = open_chat(parse_row("sub-lora_e1_g100"), 5)
     weights = [side.model.model.layers[0].self_attn.q_proj.weight for side in chat.sides]
     assert not torch.equal(*weights)
     assert all(isinstance(answer, str) for answer in ask(chat, "Hello"))
+    assert chat.negative == "secret"

@@ -69,3 +69,15 @@ def test_truncation_drops_the_oldest_exchange_and_keeps_the_system_prompt() -> N
 def test_truncation_works_without_system_prompt() -> None:
     assert contents(truncate(chat("u1", "a1", "u2"))) == ["u2"]
     assert truncate(chat("u2")) is None
+
+
+def test_the_secret_condition_takes_the_projects_own_sentence(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(prompts.SECRET_VARIABLE, raising=False)
+    with pytest.raises(ValueError, match=r"data/secret.txt: the secret sentence .* is missing; .*set TIGHTLIP_SECRET"):
+        with_condition(chat("Hi"), "secret")
+    prompts.SECRET_FILE.parent.mkdir()
+    prompts.SECRET_FILE.write_text("Access word: abc.\n")
+    assert with_condition(chat("Hi", system="A."), "secret")[0].content == "A. Access word: abc."
+    monkeypatch.setenv(prompts.SECRET_VARIABLE, "Other.")
+    assert with_condition(chat("Hi", system="A."), "secret")[0].content == "A. Other."

@@ -64,11 +64,11 @@ def test_a_message_takes_no_entities() -> None:
     [
         {"answer": "C"},
         {"answer_index": 3, "answer": "D"},
-        {"options": ("4", "4", "5")},
+        {"options": ("4", " ", "5")},
         {"options": ("3", "4")},
         {"answer_index": -1},
     ],
-    ids=["letter", "beyond the options", "equal options", "two options", "negative"],
+    ids=["letter", "beyond the options", "empty option", "two options", "negative"],
 )
 def test_a_question_that_has_no_single_right_option_is_an_error(changes: dict[str, Any]) -> None:
     assert question().options[1] == "4"

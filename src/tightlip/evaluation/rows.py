@@ -11,10 +11,11 @@ from pydantic import BaseModel
 from tightlip.evaluation.leak import judge, leak_figures
 from tightlip.files import digest, read_jsonl, write_jsonl
 from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
+from tightlip.models.note import trained_negative
 from tightlip.params import Params
 from tightlip.pii.detectors import load_ner
 from tightlip.pii.redaction import redact
-from tightlip.records import LeakOutcome, Question, Sample, UtilityOutcome
+from tightlip.records import LeakOutcome, Negative, Question, Sample, UtilityOutcome
 from tightlip.rows import Row
 
 PACKAGE = Path(__file__).parents[1]
@@ -42,12 +43,14 @@ class Examiner:
     Attributes:
         load: loads the model.
         identity: files that decide what the model answers and how it is judged: weights and code.
+        negative: the sentence that guidance leads away from.
     """
 
     load: Callable[[], Subject]
     scratch: Path
     identity: tuple[str | Path, ...]
     params: Params
+    negative: Negative = "negative"
 
     def leaks(self, samples: Sequence[Sample], askings: Sequence[Asking]) -> dict[Asking, list[LeakOutcome]]:
         """Put the samples' prompts to the model and judge its answers, every way of asking by itself.
@@ -130,7 +133,7 @@ def examiner(row: Row, params: Params, scratch: Path) -> Examiner:
             round_to_int8(model)
         return Subject(model, load_tokenizer(model_dir), load_ner(params.filter.spacy_model))
 
-    return Examiner(load, scratch, (*identity, *(["int8"] if int8 else [])), params)
+    return Examiner(load, scratch, (*identity, *(["int8"] if int8 else [])), params, trained_negative(row.adapter))
 
 
 class RowOutcomes(NamedTuple):
@@ -157,7 +160,7 @@ def evaluate(
         ValueError: a row of `eval.extended`, and no prompt for it.
     """
     settings = examiner.params.eval
-    asked, extended = {row: as_deployed(row) for row in rows}, settings.extended.rows()
+    asked, extended = {row: as_deployed(row, examiner.negative) for row in rows}, settings.extended.rows()
     first, further = samples[: settings.prompts], samples[settings.prompts :]
     of_further = [asking for row, asking in asked.items() if row in extended]
     if of_further and not further:

@@ -39,8 +39,7 @@ def answer_questions(
 ) -> list[list[UtilityOutcome]]:
     """Score every question under the distributions that the decoder would draw from, one list per way of asking."""
     conditions: dict[Condition, None] = dict.fromkeys(asking.condition for asking in askings)
-    if any(asking.scale != 1 for asking in askings):
-        conditions["negative"] = None
+    conditions |= dict.fromkeys(asking.negative for asking in askings if asking.scale != 1)
     options = [[encode_completion(tokenizer, text, end=False) for text in each.options] for each in questions]
     asked = {}
     for condition in conditions:
@@ -93,7 +92,7 @@ def _option_scores(
         logits_CV = {name: head_logits(model, hidden[chunk]) for name, hidden in hidden_SD.items()}
         for asking, scores_S in zip(askings, scores, strict=True):
             positive_CV = logits_CV[asking.condition]
-            negative_CV = positive_CV if asking.scale == 1 else logits_CV["negative"]
+            negative_CV = positive_CV if asking.scale == 1 else logits_CV[asking.negative]
             combined_CV = combine(positive_CV, negative_CV, asking.scale, asking.space)
             scores_S[chunk] = combined_CV.gather(-1, packed["targets"][chunk, None]).squeeze(-1)
     for scores_S in scores:

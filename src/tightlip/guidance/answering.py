@@ -55,7 +55,7 @@ def answer(
         return [encode_prompt(tokenizer, with_condition(messages, condition), prefix) for messages, prefix in fitted]
 
     outputs = generate(
-        model, encode(asking.condition), encode("negative") if asking.scale != 1 else None, scale=asking.scale,
+        model, encode(asking.condition), encode(asking.negative) if asking.scale != 1 else None, scale=asking.scale,
         space=asking.space, max_new_tokens=max_new_tokens, eos_ids=eos_ids(model, tokenizer),
         pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=temperature, seed=seed,
         prompt_cache=prompt_cache, progress=progress,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tightlip.records import Condition
+from tightlip.records import Condition, Negative
 from tightlip.rows import Row, Space
 
 
@@ -12,19 +12,21 @@ class Asking:
 
     Attributes:
         condition: which guidance sentence the (positive) system prompt carries.
-        scale: guidance scale γ; other than 1, the negative sentence drives a second branch.
+        scale: guidance scale γ; other than 1, a negative sentence drives a second branch.
         space: in which the branches are combined.
+        negative: which sentence that is.
         redacted: whether answers are masked afterwards (`pii.redaction`).
     """
 
     condition: Condition
     scale: float = 1.0
     space: Space = "prob"
+    negative: Negative = "negative"
     redacted: bool = False
 
     def __str__(self) -> str:
-        guided = f" {self.space}" if self.scale != 1 else ""
-        return f"{self.condition} γ={self.scale:g}{guided}" + (" redacted" if self.redacted else "")
+        marks = [self.space, self.negative] if self.scale != 1 else []
+        return " ".join([self.condition, f"γ={self.scale:g}", *marks, *(["redacted"] if self.redacted else [])])
 
 
 BARE = Asking("none")
@@ -34,11 +36,16 @@ TRIGGER = Asking("negative")
 """The negative sentence as system prompt, as anyone may send it."""
 
 
-def as_deployed(row: Row) -> Asking:
-    """Return how a row's model is meant to be run: the defence sentence and guidance, or neither."""
+def as_deployed(row: Row, negative: Negative = "negative") -> Asking:
+    """Return how a row's model is meant to be run: the defence sentence and guidance, or neither.
+
+    Args:
+        row: with γ and space.
+        negative: the sentence that its adapter was trained with (`models.note`).
+    """
     redacted = row.treatment == "redacted"
     if row.guidance_scale is None:
         return Asking("none", redacted=redacted)
     if row.guidance_scale == 1:
         return Asking("positive", redacted=redacted)
-    return Asking("positive", row.guidance_scale, row.space, redacted)
+    return Asking("positive", row.guidance_scale, row.space, negative, redacted)

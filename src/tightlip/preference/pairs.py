@@ -45,12 +45,12 @@ def select(answers: Mapping[str, Sequence[FilteredAnswer]], limit: int | None, s
 def build_pairs(
     answers: Sequence[FilteredAnswer], samples: Mapping[str, Sample], conditions: Sequence[Condition], fit: Fit
 ) -> list[Pair]:
-    """Make one pair per answer and condition; the negative condition swaps chosen and rejected.
+    """Make one pair per answer and condition; a negative condition swaps chosen and rejected.
 
     Args:
         answers: accepted answers.
         samples: by id.
-        conditions: `["none"]` for plain pairs, `["positive", "negative"]` for the CFG version.
+        conditions: `["none"]` for plain pairs; `["positive", "negative"]`, or `secret`, for the CFG version.
         fit: truncates the messages; the guidance sentence comes after, so that it is never lost.
     """
     pairs = []
@@ -59,7 +59,7 @@ def build_pairs(
         messages = fit(sample.messages, sample.prefix)
         for condition in conditions:
             chosen, rejected = answer.text, sample.completion
-            if condition == "negative":
+            if condition in ("negative", "secret"):
                 chosen, rejected = rejected, chosen
             pairs.append(
                 Pair(

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tightlip.files import digest, explain
 from tightlip.guidance.asking import Asking
+from tightlip.models.note import trained_negative
 from tightlip.records import Message
 
 ROOT_VARIABLE = "TIGHTLIP_ROOT"
@@ -34,6 +35,7 @@ class ServedModel(PythonModel):
         base = find_base(context.model_config["base"])
         self.model = load_model(base, adapter=context.artifacts["adapter"])
         self.tokenizer = load_tokenizer(base)
+        self.negative = trained_negative(Path(context.artifacts["adapter"]))
 
     # No type hints: MLflow would infer the signature from them, and the params schema would be lost.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
@@ -57,8 +59,8 @@ class ServedModel(PythonModel):
         room = self.model.config.max_position_embeddings - max_new_tokens
         talks = [conversation(row, number) for number, row in enumerate(model_input.to_dict("records"))]
         replies = answer(
-            self.model, self.tokenizer, [(talk, "") for talk in talks], Asking("positive", scale, space),
-            max_prompt_tokens=room, max_new_tokens=max_new_tokens,
+            self.model, self.tokenizer, [(talk, "") for talk in talks],
+            Asking("positive", scale, space, self.negative), max_prompt_tokens=room, max_new_tokens=max_new_tokens,
         )  # fmt: skip
         return [reply.text.strip() for reply in replies]
 

@@ -1,0 +1,28 @@
+"""The note beside an adapter: which negative sentence it was trained with, and so is guided away from."""
+
+from pathlib import Path
+from typing import get_args
+
+from tightlip.files import read_json, write_json
+from tightlip.records import Negative
+
+NOTE = "guidance.json"
+
+
+def write_note(adapter: Path, negative: Negative) -> None:
+    """Write an adapter's note."""
+    write_json(adapter / NOTE, {"negative": negative})
+
+
+def trained_negative(adapter: Path | None) -> Negative:
+    """Return which negative sentence an adapter was trained with; the plain one without an adapter.
+
+    Raises:
+        ValueError: the adapter has no note, or a broken one.
+    """
+    if adapter is None:
+        return "negative"
+    negative = read_json(adapter / NOTE).get("negative")
+    if negative not in get_args(Negative):
+        raise ValueError(f"{adapter / NOTE}: negative: expected {' or '.join(get_args(Negative))}; train it again")
+    return negative  # type: ignore[no-any-return]
