@@ -383,7 +383,7 @@ def test_training_without_pairs(tiny_model_dir: Path, earlier: Callable[..., Non
         ("best", ["no row has the weights 'best'; there are ch, sub, ch-lora-cfg_e1"]),
         (
             "ch-lora-cfg-rewriter_e1",
-            ["adapters/ch-lora-cfg-rewriter/epoch_1: no such file or directory", "run `dvc repro`"],
+            ["adapters/ch-lora-cfg-rewriter/epoch_1/guidance.json: no such file", "run `dvc repro`"],
         ),
         ("ch-lora-cfg_e1", ["no test prompt beyond the first 4", "raise samples.test"]),
         ("ch", ["my-questions/test.jsonl: no such file"]),
@@ -393,9 +393,11 @@ def test_rows_that_cannot_be_tested(
     checkpoint: str, parts: list[str], tiny_model_dir: Path, earlier: Callable[..., None]
 ) -> None:
     earlier("data/rows/ch/ch/leaks.jsonl", "metrics/rows/ch.json")
-    questions = "bundled" if "lora" in checkpoint else "my-questions"
-    edit_params(lambda params: params["eval"].update(utility=questions))
+    if checkpoint == "ch":
+        mine = {"source": "path", "name": "my-questions/{split}.jsonl"}
+        edit_params(lambda params: params["eval"].update(questions=mine))
     put_samples()
     for path in tiny_model_dir.iterdir():
         put(f"models/ch/{path.name}", path.read_bytes())
+    put("adapters/ch-lora-cfg/epoch_1/guidance.json", b'{"negative": "negative"}')
     assert_refused(stage("evaluate_model", checkpoint), *parts)
