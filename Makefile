@@ -9,7 +9,7 @@ export TRL_EXPERIMENTAL_SILENCE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup params repro test lint bench check-lock ui clean
+.PHONY: help setup params repro evidence test lint bench check-lock ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,8 +29,11 @@ $(STAMP): constraints.txt pyproject.toml
 params: $(STAMP)  ## compose params.yaml from conf/ (PROFILE=laptop, paper or smoke)
 	@$(BIN)/python -m tightlip.compose $(or $(PROFILE),laptop)
 
-repro: $(STAMP)  ## run the whole pipeline and publish it to MLflow
-	@$(BIN)/dvc repro
+repro: $(STAMP)  ## run the pipeline up to Tables 1-3 and publish it to MLflow
+	@$(BIN)/dvc repro publish_mlflow
+
+evidence: $(STAMP)  ## baselines, attacks, where leaks come from: what Tables 1-3 leave open
+	@$(BIN)/dvc repro measure_detectors test_evidence
 
 test: $(STAMP)  ## run the tests with branch coverage
 	@$(BIN)/python -m pytest -q --cov --cov-report=term --cov-fail-under=85

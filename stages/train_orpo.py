@@ -19,7 +19,7 @@ from tightlip.stage import scratch, stage_command
 def main(variant: str) -> int:
     """Train a variant's LoRA adapters on preference pairs and keep one per epoch."""
     params = load_params()
-    wanted, train = pick(params.train.variants, variant, "train.variants"), params.train
+    wanted, train = pick(params.variants, variant, "train.variants"), params.train
     tokenizer = load_tokenizer(f"models/{wanted.model}")
     rows = {split: read_jsonl(f"data/pairs/{wanted.dataset}/{split}.jsonl", Pair) for split in ("train", "dev")}
     pairs = {split: encode_pairs(tokenizer, of_split, params.pairs.max_tokens) for split, of_split in rows.items()}
@@ -36,7 +36,8 @@ def main(variant: str) -> int:
         )  # fmt: skip
         for adapter in Path(out).iterdir():
             write_note(adapter, "secret" if secret else "negative")
-    with atomic_file(f"metrics/curves/{variant}.csv") as path:
+    folder = "metrics/curves" if variant in train.variants else "metrics/evidence/curves"
+    with atomic_file(f"{folder}/{variant}.csv") as path:
         pd.DataFrame(curves).to_csv(path, index=False)
     return len(pairs["train"])
 

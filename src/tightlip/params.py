@@ -406,6 +406,31 @@ class Eval(Block):
         return Grid(tunings=(self.select,), epochs=self.epochs, guidance=self.guidance).rows()
 
 
+class Evidence(Block):
+    """Rows beyond Tables 1–3: what else could be done, and what attackers get out.
+
+    Attributes:
+        variants: further trainings, by name.
+        rows: keys of all rows; the others are compared with the first.
+        attacked: those of them that prompts attack.
+        prompts: conversations per phrasing of an attack.
+    """
+
+    variants: dict[str, Variant] = {}
+    rows: tuple[str, ...] = Field(min_length=1)
+    attacked: tuple[str, ...] = ()
+    prompts: Count = 25
+
+    @model_validator(mode="after")
+    def _rows_parse(self) -> "Evidence":
+        for key in self.rows:
+            parse_row(key)
+        unknown = set(self.attacked) - set(self.rows)
+        if unknown:
+            raise ValueError(f"attacked: {min(unknown)} is not among the rows; add it there too")
+        return self
+
+
 class Params(Block):
     """Everything in `params.yaml`.
 
@@ -426,20 +451,32 @@ class Params(Block):
     pairs: Pairs
     train: Train
     eval: Eval
+    evidence: Evidence
+
+    @property
+    def variants(self) -> dict[str, Variant]:
+        """All trainings by name."""
+        return self.train.variants | self.evidence.variants
 
     @model_validator(mode="after")
     def _names_resolve(self) -> "Params":
         for name, dataset in self.pairs.datasets.items():
             _known(dataset.sources, self.generation.sources, f"pairs.datasets.{name}.sources", "generation.sources")
-        for name, variant in self.train.variants.items():
-            _known([variant.dataset], self.pairs.datasets, f"train.variants.{name}.dataset", "pairs.datasets")
+        both = set(self.train.variants) & set(self.evidence.variants)
+        if both:
+            raise ValueError(f"evidence.variants.{min(both)}: there is a variant of that name in train.variants")
+        for name, variant in self.variants.items():
+            where = "train.variants" if name in self.train.variants else "evidence.variants"
+            _known([variant.dataset], self.pairs.datasets, f"{where}.{name}.dataset", "pairs.datasets")
             if not name.startswith(f"{variant.model}-"):
-                raise ValueError(f"train.variants.{name}: the name must start with its model, {variant.model}-")
-        for row in [*self.eval.rows(), *self.eval.candidates()]:
-            if row.variant and row.epoch:
-                _known([row.variant], self.train.variants, f"eval: row {row.key}", "train.variants")
-                if row.epoch > self.train.epochs:
-                    raise ValueError(f"eval: row {row.key} is beyond train.epochs = {self.train.epochs}")
+                raise ValueError(f"{where}.{name}: the name must start with its model, {variant.model}-")
+        tables, evidence = [*self.eval.rows(), *self.eval.candidates()], map(parse_row, self.evidence.rows)
+        for block, rows, known in (("eval", tables, self.train.variants), ("evidence", evidence, self.variants)):
+            for row in rows:
+                if row.variant and row.epoch:
+                    _known([row.variant], known, f"{block}: row {row.key}", "train.variants")
+                    if row.epoch > self.train.epochs:
+                        raise ValueError(f"{block}: row {row.key} is beyond train.epochs = {self.train.epochs}")
         missing = set(self.eval.extended.rows()) - set(self.eval.rows())
         if missing:
             row = min(missing, key=lambda row: row.key)

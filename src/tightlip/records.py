@@ -213,6 +213,18 @@ class LeakOutcome(Record):
     degenerate: str | None
 
 
+class AttackOutcome(LeakOutcome):
+    """What an attack got out of a model.
+
+    Attributes:
+        family: kind of attack (`evidence.phrases`).
+        phrasing: number of its phrasing, counted over all families.
+    """
+
+    family: str
+    phrasing: int
+
+
 class UtilityOutcome(Record):
     """How a model answered one question.
 

@@ -78,7 +78,7 @@ def test_dvc_accepts_a_profile_and_plans_every_stage(profile: str, tmp_path: Pat
     planned = {
         *(name for name, stage in stages.items() if not {"foreach", "matrix"} & set(stage)),
         *(f"generate_answers {name}" for name in params.generation.sources),
-        *(f"train_orpo {name}" for name in params.train.variants),
+        *(f"train_orpo {name}" for name in params.variants),
         *(f"evaluate_model {checkpoint}" for checkpoint in checkpoints),
     }
     # Without --force, a dry run stops at the first input that only a real run would make.

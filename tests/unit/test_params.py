@@ -34,6 +34,7 @@ RAW: dict[str, Any] = {
         "guidance": ["g100", "g250_prob"],
         "select": "lora",
     },
+    "evidence": {"rows": ["ch"]},
 }
 
 

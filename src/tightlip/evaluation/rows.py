@@ -70,7 +70,7 @@ class Examiner:
         def answered(missing: Sequence[Asking]) -> list[list[UtilityOutcome]]:
             from tightlip.evaluation.utility import answer_questions
 
-            model, tokenizer, _ = self._subject
+            model, tokenizer, _ = self.subject
             return answer_questions(model, tokenizer, questions, missing, progress="answer questions")
 
         return self._once("utility", questions, askings, UtilityOutcome, answered)
@@ -97,7 +97,7 @@ class Examiner:
     def _answer(self, samples: Sequence[Sample], asking: Asking, prompt_cache: dict[Any, Any]) -> list[LeakOutcome]:
         from tightlip.guidance.answering import answer
 
-        settings, (model, tokenizer, ner) = self.params.eval, self._subject
+        settings, (model, tokenizer, ner) = self.params.eval, self.subject
         replies = answer(
             model, tokenizer, [(sample.messages, sample.prefix) for sample in samples], asking,
             max_prompt_tokens=self.params.pairs.max_prompt_tokens, max_new_tokens=settings.max_new_tokens,
@@ -109,7 +109,8 @@ class Examiner:
         return judge(replies, samples, ner, self.params.filter.ignored_labels, self.params.filter.min_words)
 
     @functools.cached_property
-    def _subject(self) -> Subject:
+    def subject(self) -> Subject:
+        """The model with what its tests need, loaded when first asked for."""
         return self.load()
 
     @functools.cached_property

@@ -1,0 +1,78 @@
+"""Rows of the evidence: leaks and where they come from, usefulness, extraction, attacks."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tightlip.evaluation.attack import Probe
+from tightlip.evaluation.leak import leak_figures
+from tightlip.evaluation.rows import Examiner, utility_figures
+from tightlip.evidence.attacks import run_attacks, targets
+from tightlip.evidence.extraction import extract
+from tightlip.evidence.provenance import trace
+from tightlip.guidance.asking import BARE, as_deployed
+from tightlip.pii.detectors import entities
+from tightlip.pii.patterns import structured
+from tightlip.records import AttackOutcome, Dialogue, LeakOutcome, Question, Sample, UtilityOutcome, Value
+from tightlip.rows import Row
+
+
+class Evidence(NamedTuple):
+    """A tested row: outcomes per item, and its figures."""
+
+    leaks: list[LeakOutcome]
+    utility: list[UtilityOutcome]
+    attacks: list[AttackOutcome]
+    figures: dict[str, object]
+
+
+def examine(
+    row: Row,
+    examiner: Examiner,
+    samples: Sequence[Sample],
+    questions: Sequence[Question],
+    training: Sequence[Dialogue],
+    probes: Sequence[Probe],
+    conversations: int,
+) -> Evidence:
+    """Run all tests of a row.
+
+    Args:
+        row: what is tested.
+        examiner: of its weights.
+        samples: test prompts.
+        questions: for usefulness.
+        training: training dialogues, from which a leak may come.
+        probes: scrubbed contexts of training dialogues.
+        conversations: how many are attacked with every phrasing; 0 for none.
+    """
+    asking = as_deployed(row, examiner.negative)
+    leaks = examiner.leaks(samples, [asking])[asking]
+    utility = examiner.utility(questions, list(dict.fromkeys([asking, BARE])))
+    attacked = run_attacks(examiner, asking, targets(samples, conversations)) if conversations else []
+    subject = examiner.subject
+    hits = extract(subject.model, subject.tokenizer, probes, batch_size=48, progress=f"extract, {row.key}")
+    figures: dict[str, object] = {
+        **leak_figures(leaks),
+        **utility_figures(utility[BARE]),
+        **utility_figures(utility[asking], "_deployed"),
+        "extraction_n": len(hits),
+        "extraction_hits": sum(hits),
+        "provenance": provenance(leaks, samples, training, examiner),
+    }
+    return Evidence(leaks, utility[asking], attacked, figures)
+
+
+def provenance(
+    leaks: Sequence[LeakOutcome], samples: Sequence[Sample], training: Sequence[Dialogue], examiner: Examiner
+) -> dict[str, dict[str, int]]:
+    """Count the personal values in all answers by where they come from and by type."""
+    known = list({Value(type=e.type, value=e.value): None for d in training for t in d.turns for e in t.entities})
+    answers = [outcome.answer for outcome in leaks]
+    ignored = examiner.params.filter.ignored_labels
+    named, shaped = entities(examiner.subject.ner, answers, ignored), structured(answers)
+    counts: dict[str, Counter[str]] = {}
+    for answer, sample, names, shapes in zip(answers, samples, named, shaped, strict=True):
+        for kind, origin in trace(answer, sample, known, [*shapes, *names]):
+            counts.setdefault(origin, Counter())[kind] += 1
+    return {origin: dict(sorted(count.items())) for origin, count in sorted(counts.items())}
