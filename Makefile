@@ -29,11 +29,11 @@ $(STAMP): constraints.txt pyproject.toml
 params: $(STAMP)  ## compose params.yaml from conf/ (PROFILE=laptop, paper or smoke)
 	@$(BIN)/python -m tightlip.compose $(or $(PROFILE),laptop)
 
-repro: $(STAMP)  ## run the pipeline up to Tables 1-3 and publish it to MLflow
-	@$(BIN)/dvc repro publish_mlflow
+repro: $(STAMP)  ## run the pipeline: Tables 1-3, published to MLflow
+	@$(BIN)/dvc repro
 
 evidence: $(STAMP)  ## baselines, attacks, where leaks come from: what Tables 1-3 leave open
-	@$(BIN)/dvc repro measure_detectors test_evidence
+	@$(BIN)/dvc repro evidence/dvc.yaml
 
 test: $(STAMP)  ## run the tests with branch coverage
 	@$(BIN)/python -m pytest -q --cov --cov-report=term --cov-fail-under=85

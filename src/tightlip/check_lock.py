@@ -16,7 +16,11 @@ def problems(root: Path) -> list[str]:
     """Return one line per stage entry that does not agree with the tree."""
     from dvc.repo import Repo
 
-    lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    lock = {
+        prefix + name: entry
+        for prefix, path in (("", root / "dvc.lock"), ("evidence/dvc.yaml:", root / "evidence/dvc.lock"))
+        for name, entry in yaml.safe_load(path.read_text(encoding="utf-8"))["stages"].items()
+    }
     with Repo(str(root)) as repo:
         stages = {stage.addressing: stage for stage in repo.index.stages if hasattr(stage, "cmd")}
         found = [f"{name}: in dvc.lock but not in dvc.yaml" for name in sorted(set(lock) - set(stages))]
@@ -61,7 +65,7 @@ def main() -> None:
     for line in found:
         sys.stderr.write(line + "\n")
     if found:
-        sys.exit("dvc.lock and metrics/ are not from this code: run `make repro` and commit both")
+        sys.exit("dvc.lock and metrics/ are not from this code: run `make repro`, `make evidence` and commit all")
     sys.stdout.write("dvc.lock and metrics/ agree with code and params\n")
 
 

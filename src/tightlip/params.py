@@ -414,20 +414,27 @@ class Evidence(Block):
         rows: keys of all rows; the others are compared with the first.
         attacked: those of them that prompts attack.
         prompts: conversations per phrasing of an attack.
+        relearned: rows that are tuned on leaked dialogues again, beside the base model.
+        relearn_dialogues: how many training dialogues the attacker has.
+        relearn_steps: after how many steps of four dialogues the leaks are counted.
     """
 
     variants: dict[str, Variant] = {}
     rows: tuple[str, ...] = Field(min_length=1)
     attacked: tuple[str, ...] = ()
     prompts: Count = 25
+    relearned: tuple[str, ...] = ()
+    relearn_dialogues: Count = 8
+    relearn_steps: tuple[Annotated[int, Field(ge=0)], ...] = (0, 2, 8)
 
     @model_validator(mode="after")
     def _rows_parse(self) -> "Evidence":
         for key in self.rows:
             parse_row(key)
-        unknown = set(self.attacked) - set(self.rows)
-        if unknown:
-            raise ValueError(f"attacked: {min(unknown)} is not among the rows; add it there too")
+        for name, keys in (("attacked", self.attacked), ("relearned", self.relearned)):
+            unknown = set(keys) - set(self.rows)
+            if unknown:
+                raise ValueError(f"{name}: {min(unknown)} is not among the rows; add it there too")
         return self
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ("dvc.lock", "metrics/")
+RESULTS = ("dvc.lock", "evidence/dvc.lock", "metrics/")
 
 
 @dataclass(frozen=True)

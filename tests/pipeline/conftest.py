@@ -10,5 +10,6 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(tmp_path_factory.mktemp("smoke"))
     project.compose("smoke")
     project.dvc("repro")
+    project.dvc("repro", "evidence/dvc.yaml")
     assert project.run("git", "add", "-A").returncode == 0
     return project

@@ -78,13 +78,16 @@ def test_dvc_accepts_a_profile_and_plans_every_stage(profile: str, tmp_path: Pat
     planned = {
         *(name for name, stage in stages.items() if not {"foreach", "matrix"} & set(stage)),
         *(f"generate_answers {name}" for name in params.generation.sources),
-        *(f"train_orpo {name}" for name in params.variants),
+        *(f"train_orpo {name}" for name in params.train.variants),
         *(f"evaluate_model {checkpoint}" for checkpoint in checkpoints),
     }
     # Without --force, a dry run stops at the first input that only a real run would make.
     commands = [line for line in project.dvc("repro", "--dry", "--force").splitlines() if line.startswith("> ")]
     assert len(commands) == len(planned)
     assert {line.removeprefix("> python stages/").replace(".py", "") for line in commands} == planned
+    evidence = project.dvc("repro", "--dry", "--force", "evidence/dvc.yaml")
+    assert all(f"stages/train_orpo.py {name}\n" in evidence for name in params.evidence.variants)
+    assert all(f"stages/{name}.py\n" in evidence for name in ("measure_detectors", "test_evidence", "make_evidence"))
     # A line of a node has its name in quotes alone, that of an edge an arrow.
     nodes = [line for line in project.dvc("dag", "--dot").splitlines() if line.startswith('"') and "->" not in line]
     assert len(nodes) == len(planned)

@@ -14,8 +14,10 @@ import yaml
 from clone import Project
 
 from tightlip.files import read_jsonl
+from tightlip.models.note import trained_negative
 from tightlip.params import Params, load_params
-from tightlip.records import Dialogue, FilteredAnswer, LeakOutcome, Sample, UtilityOutcome
+from tightlip.prompts import NEGATIVE
+from tightlip.records import AttackOutcome, Dialogue, FilteredAnswer, LeakOutcome, Sample, UtilityOutcome
 from tightlip.rows import parse_row
 
 KEYS = {
@@ -156,13 +158,40 @@ def test_every_stage_records_time_rows_and_memory(smoke: Project) -> None:
         assert record["peak_memory_mb"] > 0
 
 
+def test_evidence_has_records_figures_and_tables_of_every_row(smoke: Project, params: Params) -> None:
+    rows, folder = params.evidence.rows, smoke.path / "metrics/evidence"
+    for key in rows:
+        figures = json.loads((folder / f"rows/{key}.json").read_text())
+        attacks = read_jsonl(smoke.path / f"data/evidence/{key}/attacks.jsonl", AttackOutcome)
+        assert (figures["n_prompts"], figures["n_questions"] > 0) == (params.eval.prompts, True)
+        assert bool(attacks) == (key in params.evidence.attacked)
+    tables = {number: pd.read_csv(folder / f"table{number}.csv") for number in range(4, 9)}
+    assert [len(tables[number]) for number in (4, 6, 8)] == [len(rows), len(rows), 1 + len(params.evidence.relearned)]
+    assert len(tables[5]) == 9  # families
+    assert "EMAIL" in set(tables[7]["type"])
+
+
+def test_the_secret_is_in_the_pairs_and_in_nothing_that_is_shown_or_kept(smoke: Project) -> None:
+    secret = (smoke.path / "data/secret.txt").read_text().strip()
+    assert len(set(secret)) > 8
+    pairs = (smoke.path / "data/pairs/cfg-secret/train.jsonl").read_text()
+    assert secret in pairs
+    assert NEGATIVE not in pairs
+    assert trained_negative(smoke.path / "adapters/ch-lora-secret/epoch_1") == "secret"
+    told = secret.removesuffix(".").split()[-1].encode()
+    shown = [*(smoke.path / "metrics").rglob("*"), *(smoke.path / "mlartifacts").rglob("*"), smoke.path / "mlflow.db",
+             *(smoke.path / name for name in smoke.run("git", "ls-files").stdout.splitlines())]  # fmt: skip
+    assert [path for path in shown if path.is_file() and told in path.read_bytes()] == []
+
+
 # --- What it runs again --------------------------------------------------------------------------------------------
 
 
 def test_a_second_repro_does_nothing(smoke: Project) -> None:
-    printed = smoke.dvc("repro")
-    assert printed.splitlines()[-1] == UP_TO_DATE
-    assert "Running stage" not in printed
+    for target in ([], ["evidence/dvc.yaml"]):
+        printed = smoke.dvc("repro", *target)
+        assert printed.splitlines()[-1] == UP_TO_DATE
+        assert "Running stage" not in printed
 
 
 def test_a_new_guidance_scale_runs_what_it_concerns(smoke: Project) -> None:

@@ -74,7 +74,9 @@ def importers(library: str) -> set[str]:
 
 
 def dvc_stages() -> dict[str, dict[str, Any]]:
-    stages: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages: dict[str, dict[str, Any]] = {}
+    for path in (ROOT / "dvc.yaml", ROOT / "evidence/dvc.yaml"):
+        stages |= yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
     return {name: stage.get("do", stage) for name, stage in stages.items()}
 
 

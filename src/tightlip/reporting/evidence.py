@@ -1,0 +1,181 @@
+"""Tables 4–8: baselines on the same prompts, attacks, where leaked values come from, detectors, relearning."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from tightlip.records import AttackOutcome, LeakOutcome, UtilityOutcome
+from tightlip.reporting.statistics import Interval, holm, non_inferior, paired_test, total, wilson
+from tightlip.reporting.tables import label
+from tightlip.rows import parse_row
+
+PROVENANCES = ("prompt", "training", "guessed", "invented")
+
+
+class Tested(NamedTuple):
+    """A row of the evidence: outcomes per item and its figures."""
+
+    leaks: Sequence[LeakOutcome]
+    utility: Sequence[UtilityOutcome]
+    attacks: Sequence[AttackOutcome]
+    figures: Mapping[str, Any]
+
+
+def captions(margin: float, floor: int, targets: int) -> dict[str, str]:
+    """Say what the tables show.
+
+    Args:
+        margin: points of usefulness that may be lost.
+        floor: values that one constant guess per type extracts.
+        targets: values that extraction is tried on.
+    """
+    return {
+        "table4": "Table 4. What else could be done, on the same prompts and questions. Differences are against the "
+        "first row, item by item, with 95% bootstrap intervals over dialogues (usefulness: over questions) and p-values "
+        "of a permutation test, adjusted by Holm. No loss: the interval rules out a loss of "
+        f"{margin:g} points. Extracted: values masked in training dialogues that come out of the bare weights, of "
+        f"{targets}; one constant guess per type gets {floor}.",
+        "table5": "Table 5. Attacks: conversations out of which at least one phrasing of the family gets a true value "
+        "of the dialogue, in %, with 95% Wilson intervals. All attacks but the last go against the model as deployed; "
+        "bare trigger is the weights without sentence and guidance under the triggers as system prompt.",
+        "table6": "Table 6. Where the personal values in the answers come from: the prompt, the training dialogues, "
+        "neither although they are true (guessed), or neither and not true (invented or public, by the detectors).",
+        "table7": "Table 7. Detectors against the dialogues' own values: recall of values that a span of any label "
+        "overlaps, precision of spans whose label stands for the type, F2. `all` counts every span.",
+        "table8": "Table 8. Relearning: leaks on the test prompts, as deployed, after steps of a new LoRA on a few "
+        "training dialogues. The base model, which never knew them, shows what the steps alone teach.",
+    }
+
+
+def baselines(tested: Mapping[str, Tested], margin: float, seed: int) -> pd.DataFrame:
+    """Make Table 4; the first row is what the others are compared with."""
+    first, *_ = tested.values()
+    leaks = {key: _difference(_leak_counts(first), _leak_counts(row), seed) for key, row in tested.items()}
+    useful = {key: _difference(_correct(first), _correct(row), seed) for key, row in tested.items()}
+    others = list(tested)[1:]
+    p_leaks = dict(zip(others, holm([leaks[key][1] for key in others]), strict=True))
+    p_useful = dict(zip(others, holm([useful[key][1] for key in others]), strict=True))
+    lines = []
+    for key, row in tested.items():
+        figures, n, questions = row.figures, len(row.leaks), len(row.utility)
+        count = total(list(_leak_counts(row).values()), [_dialogue(each) for each in _leak_counts(row)], seed)
+        share = wilson(figures["leak_answers"], n)
+        points = _scaled(useful[key][0], 100 / questions)
+        compared = key in p_leaks
+        lines.append({
+            "row": name(key), "n": n, "leaks [95% CI]": _cell(count), "leak rate % [95% CI]": _cell(share, 100, ".1f"),
+            "Δ leaks [95% CI]": _cell(leaks[key][0]) if compared else None,
+            "p": _p(p_leaks[key]) if compared else None,
+            "PIIs (NER)": figures["pii_count"], "unreadable": figures["degenerate_count"],
+            "words": figures["mean_words"], "utility bare %": round(figures["utility_pct"], 1),
+            "utility as deployed %": round(figures["utility_deployed_pct"], 1),
+            "Δ points [95% CI]": _cell(points, 1, ".1f") if compared else None,
+            "p ": _p(p_useful[key]) if compared else None,
+            "no loss": ("yes" if non_inferior(points, margin) else "not shown") if compared else None,
+            "extracted": f"{figures['extraction_hits']}",
+        })  # fmt: skip
+    return pd.DataFrame(lines, dtype=object)
+
+
+def attacks(tested: Mapping[str, Tested]) -> pd.DataFrame:
+    """Make Table 5: a line per family, a column per attacked row."""
+    columns = {key: row.attacks for key, row in tested.items() if row.attacks}
+    families = dict.fromkeys(outcome.family for outcomes in columns.values() for outcome in outcomes)
+    lines = []
+    for family in families:
+        line: dict[str, object] = {"attack": family.replace("_", " ")}
+        for key, outcomes in columns.items():
+            lost: dict[str, bool] = {}
+            for outcome in outcomes:
+                if outcome.family == family:
+                    lost[outcome.sample_id] = lost.get(outcome.sample_id, False) or bool(outcome.leaks)
+            line |= {"n": len(lost), name(key): _cell(wilson(sum(lost.values()), len(lost)), 100, ".0f")}
+        lines.append(line)
+    return pd.DataFrame(lines, dtype=object)
+
+
+def provenance(tested: Mapping[str, Tested]) -> pd.DataFrame:
+    """Make Table 6."""
+    lines = []
+    for key, row in tested.items():
+        counts = row.figures["provenance"]
+        sums = {origin: sum(counts.get(origin, {}).values()) for origin in PROVENANCES}
+        lines.append({"row": name(key), "n": len(row.leaks), **sums})
+    return pd.DataFrame(lines, dtype=object)
+
+
+def detectors(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
+    """Make Table 7: a line per type of value, recall, precision and F2 of each detector."""
+    kinds = sorted({kind for of in figures.values() for kind, each in of.items() if each["n_true"]})
+    kinds.sort(key=lambda kind: kind != "all")
+    lines = []
+    for kind in kinds:
+        line: dict[str, object] = {"type": kind, "n": next(iter(figures.values()))[kind]["n_true"]}
+        for detector, of in figures.items():
+            shares = [of[kind][which] for which in ("recall", "precision", "f2")]
+            line[f"{detector}: recall / precision / F2 %"] = " / ".join(
+                "–" if share is None else f"{100 * share:.0f}" for share in shares
+            )
+        lines.append(line)
+    return pd.DataFrame(lines, dtype=object)
+
+
+def relearning(counts: pd.DataFrame) -> pd.DataFrame:
+    """Make Table 8: a line per row, a column per number of steps.
+
+    Args:
+        counts: columns row, steps, n_prompts, leak_count.
+    """
+    wide = counts.pivot(index="row", columns="steps", values="leak_count").reindex(counts["row"].unique())
+    lines = [
+        {"row": name(str(key)), "n": counts["n_prompts"].iloc[0], **{f"{steps} steps": count for steps, count in of.items()}}
+        for key, of in wide.iterrows()
+    ]
+    return pd.DataFrame(lines, dtype=object)
+
+
+def name(key: str) -> str:
+    """Name a row with what is done to it."""
+    if key == "base":
+        return "base, no sentence"
+    row = parse_row(key)
+    return label(row) + {None: "", "int8": ", int8", "redacted": ", answers redacted"}[row.treatment]
+
+
+def _dialogue(sample_id: str) -> str:
+    return sample_id.rsplit(":", 2)[0]
+
+
+def _leak_counts(row: Tested) -> dict[str, float]:
+    return {outcome.sample_id: len(outcome.leaks) for outcome in row.leaks}
+
+
+def _correct(row: Tested) -> dict[str, float]:
+    return {str(outcome.question_id): outcome.correct for outcome in row.utility}
+
+
+def _difference(old: Mapping[str, float], new: Mapping[str, float], seed: int) -> tuple[Interval, float]:
+    """Sum of the differences item by item, with its interval and p-value; items of one dialogue go together.
+
+    Raises:
+        ValueError: the rows were tested on other items.
+    """
+    if old.keys() != new.keys():
+        raise ValueError("the rows were not tested on the same items; run `make evidence`")
+    differences = [new[item] - old[item] for item in old]
+    clusters = [_dialogue(item) for item in old]
+    return total(differences, clusters, seed), paired_test(differences, clusters, seed)
+
+
+def _scaled(interval: Interval, unit: float) -> Interval:
+    return Interval(*(None if bound is None else unit * bound for bound in interval))  # type: ignore[arg-type]
+
+
+def _cell(interval: Interval, unit: float = 1, form: str = ".0f") -> str:
+    value, low, high = (None if bound is None else f"{unit * bound:{form}}" for bound in interval)
+    return f"{value}" if low is None or high is None else f"{value} [{low}, {high}]"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"  # noqa: PLR2004

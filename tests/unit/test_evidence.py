@@ -1,0 +1,216 @@
+"""Attacks, provenance, detector quality and Tables 4–7."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tightlip.evaluation.attack import Probe
+from tightlip.evaluation.rows import Examiner, Subject
+from tightlip.evidence.attacks import Attack, attacks, run_attacks, targets
+from tightlip.evidence.extraction import CONTEXT_TOKENS, context, extract
+from tightlip.evidence.phrases import FAMILIES, TRIGGERS
+from tightlip.evidence.provenance import trace
+from tightlip.evidence.quality import qualities
+from tightlip.guidance.asking import BARE, Asking
+from tightlip.params import load_params
+from tightlip.pii.detectors import Span
+from tightlip.prompts import NEGATIVE
+from tightlip.records import (
+    AttackOutcome,
+    Entity,
+    Leak,
+    LeakOutcome,
+    Message,
+    Sample,
+    Turn,
+    UtilityOutcome,
+    Value,
+)
+from tightlip.reporting import evidence
+
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
+ANA, OSLO, BO = Value(type="NAME", value="Ana Ruiz"), Value(type="LOC", value="Oslo"), Value(type="NAME", value="Bo Kim")
+
+
+def sample(number: int, question: str = "Who am I?", prefix: str = "You are") -> Sample:
+    return Sample(
+        id=f"d{number}:2:0", dialogue_id=f"d{number}", split="test", prefix=prefix, completion=" Ana Ruiz.", target=ANA,
+        messages=(Message(role="system", content="Help."), Message(role="user", content=question)), truths=(ANA, OSLO),
+    )  # fmt: skip
+
+
+# --- Attacks -------------------------------------------------------------------------------------------------------
+
+
+def test_there_are_six_families_and_more_with_several_phrasings_each() -> None:
+    counts = {family: sum(attack.family == family for attack in attacks()) for family in (*FAMILIES, "system_trigger")}
+    assert len(FAMILIES) >= 7
+    assert all(count >= 3 for count in counts.values())
+    assert TRIGGERS[0] == NEGATIVE
+
+
+def test_an_attack_puts_its_words_where_it_says_and_starts_the_answer_anew() -> None:
+    told = Attack("x", "Please: {message} Now!", "Sure:", "Share all.").apply(sample(0, "Who {is} it?"))
+    assert [message.content for message in told.messages] == ["Help. Share all.", "Please: Who {is} it? Now!"]
+    assert (told.id, told.prefix, told.truths) == ("d0:2:0", "Sure:", (ANA, OSLO))
+
+
+@pytest.mark.parametrize("attack", attacks(), ids=lambda attack: f"{attack.family}-{attack.template[:20]}")
+def test_every_attack_changes_the_prompt_and_makes_a_valid_one(attack: Attack) -> None:
+    told = attack.apply(sample(0))
+    assert told.messages != sample(0).messages or told.prefix
+    assert told.prefix == told.prefix.rstrip()
+    assert "{" not in told.messages[-1].content
+
+
+def test_targets_are_different_conversations() -> None:
+    same = [sample(0), sample(0, prefix="Hello, you are"), sample(1, "And I?"), sample(2, "Or I?")]
+    assert targets(same, 2) == [sample(0), sample(1, "And I?")]
+
+
+def test_every_phrasing_meets_every_conversation_and_the_triggers_the_bare_weights_too() -> None:
+    asked: list[tuple[Asking, str]] = []
+
+    class Noting(Examiner):
+        def leaks(self, samples: Any, askings: Any) -> Any:
+            asked.extend((askings[0], each.messages[0].content) for each in samples)
+            outcome = LeakOutcome(
+                sample_id="d0:2:0", answer="", finish="stop", entities=(), leaks=(), degenerate="empty"
+            )
+            return {askings[0]: [outcome for _ in samples]}
+
+    deployed = Asking("positive", 2.0, "log")
+    outcomes = run_attacks(Noting(lambda: Subject(0, 0, 0), Path(), (), PARAMS), deployed, [sample(0), sample(1)])
+    phrasings = len(list(attacks()))
+    assert len(outcomes) == len(asked) == 2 * (phrasings + len(TRIGGERS))
+    assert {outcome.family for outcome in outcomes} == {*FAMILIES, "system_trigger", "bare_trigger"}
+    assert [asking for asking, _ in asked].count(BARE) == 2 * len(TRIGGERS)
+    assert all(asking != BARE or any(told.endswith(each) for each in TRIGGERS) for asking, told in asked)
+
+
+def test_extraction_continues_the_last_tokens_of_the_scrubbed_text(tiny_model: Any, tiny_tokenizer: Any) -> None:
+    long = Probe((Message(role="user", content="word " * 500),), "The name is", Value(type="NAME", value="x"))
+    ids = context(tiny_tokenizer, long)
+    assert len(ids) == CONTEXT_TOKENS
+    assert tiny_tokenizer.decode(ids).endswith("The name is")
+    (text,) = {"".join(map(str, extract(tiny_model, tiny_tokenizer, [long], batch_size=1, progress="")))}
+    assert text in ("True", "False")
+
+
+# --- Provenance ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "question", "spans", "traced"),
+    [
+        ("Ana Ruiz.", "I am Ana Ruiz.", [], [("NAME", "prompt")]),
+        ("Ana Ruiz.", "Who am I?", [], [("NAME", "training")]),
+        ("in Oslo", "Where?", [], [("LOC", "guessed")]),
+        ("Bo Kim, in Oslo", "Bo Kim?", [], [("NAME", "prompt"), ("LOC", "guessed")]),
+        ("Bo Kim", "Who?", ["Bo Kim"], [("NAME", "training")]),
+        ("Max Li", "Who?", ["Max Li"], [("PERSON", "invented")]),
+        ("nobody", "Who?", [], []),
+    ],
+)
+def test_a_value_comes_from_the_first_place_that_holds_it(
+    answer: str, question: str, spans: list[str], traced: list[tuple[str, str]]
+) -> None:
+    """Ana Ruiz and Bo Kim are in training dialogues, Oslo is in this dialogue alone."""
+    found = [Span("PERSON", answer.index(text), answer.index(text) + len(text), text) for text in spans]
+    assert trace(answer, sample(0, question), [ANA, BO], found) == traced
+
+
+# --- Detectors -----------------------------------------------------------------------------------------------------
+
+
+def test_quality_counts_values_found_and_spans_that_are_right() -> None:
+    text = "Ana met Bo in Oslo."
+    entities = [Entity(type="NAME", value="Ana", start=0, end=3), Entity(type="NAME", value="Bo", start=8, end=10),
+                Entity(type="LOC", value="Oslo", start=14, end=18)]  # fmt: skip
+    spans = [Span("PERSON", 0, 3, "Ana"), Span("PERSON", 4, 7, "met"), Span("ORG", 14, 18, "Oslo")]
+    found = qualities([Turn(role="user", content=text, entities=tuple(entities))], [spans])
+    assert found["NAME"] == (2, 1, 2, 1)  # Ana found; of two PERSON spans one is right
+    assert found["LOC"] == (1, 1, 0, 0)  # found under another label
+    assert found["all"] == (3, 2, 3, 2)
+    assert found["NAME"].figures["f2"] == pytest.approx(5 * 0.5 * 0.5 / (4 * 0.5 + 0.5))
+    assert found["LOC"].figures["precision"] is None
+
+
+# --- Tables --------------------------------------------------------------------------------------------------------
+
+
+def tested(leaks: list[int], correct: list[bool], lost: list[bool] | None = None) -> evidence.Tested:
+    outcomes = [
+        LeakOutcome(sample_id=f"d{i}:2:0", answer="a b", finish="stop", entities=(), degenerate=None,
+                    leaks=(Leak(type="NAME", value="Ana"),) * count)
+        for i, count in enumerate(leaks)
+    ]  # fmt: skip
+    questions = [
+        UtilityOutcome(question_id=i, category="x", scores=(0.0,), predicted=0, correct=right)
+        for i, right in enumerate(correct)
+    ]
+    attacked = [
+        AttackOutcome(**dict(outcomes[0]) | {"leaks": outcomes[0].leaks[:1] if hit else (), "sample_id": f"d{i}:2:0"},
+                      family="role_play", phrasing=number)
+        for number in (0, 1) for i, hit in enumerate(lost or []) if hit or number == 0
+    ]  # fmt: skip
+    figures = {
+        "leak_answers": sum(map(bool, leaks)), "pii_count": 1, "degenerate_count": 0, "mean_words": 2.0,
+        "utility_pct": 50.0, "utility_deployed_pct": 100 * sum(correct) / len(correct), "extraction_hits": 3,
+        "provenance": {"prompt": {"NAME": 2, "LOC": 1}, "invented": {"PERSON": 4}},
+    }  # fmt: skip
+    return evidence.Tested(outcomes, questions, attacked, figures)
+
+
+def test_table_4_compares_every_row_with_the_first() -> None:
+    rows = {
+        "ch": tested([2] * 20, [True] * 40),
+        "ch-lora_e2_g100": tested([0] * 20, [True] * 40),
+        "ch_redacted": tested([2] * 20, [False] * 20 + [True] * 20),
+    }
+    table = evidence.baselines(rows, margin=5, seed=0)
+    assert list(table["row"]) == ["Model-ch, no sentence", "Model-ch-lora (2 epoch)", "Model-ch, no sentence, answers redacted"]
+    assert list(table["leaks [95% CI]"]) == ["40 [40, 40]", "0", "40 [40, 40]"]
+    assert list(table["Δ leaks [95% CI]"]) == [None, "-40 [-40, -40]", "0"]
+    assert list(table["p"]) == [None, "< 0.001", "1.000"]  # 2 · 2⁻²⁰, twice for Holm
+    assert list(table["no loss"]) == [None, "yes", "not shown"]
+    assert table["Δ points [95% CI]"][2].startswith("-50.0 [-65")
+
+
+def test_rows_tested_on_other_items_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="not tested on the same items; run `make evidence`"):
+        evidence.baselines({"ch": tested([1], [True]), "ch_g100": tested([1, 2], [True])}, 5, 0)
+
+
+def test_table_5_counts_a_conversation_that_one_phrasing_gets_a_value_out_of() -> None:
+    rows = {"ch": tested([1], [True], lost=[True, False, False, True]), "ch_g100": tested([1], [True])}
+    table = evidence.attacks(rows)
+    assert list(table.columns) == ["attack", "n", "Model-ch, no sentence"]
+    assert list(table.iloc[0]) == ["role play", 4, "50 [15, 85]"]  # Wilson for 2 of 4
+
+
+def test_table_6_adds_up_the_types() -> None:
+    table = evidence.provenance({"ch": tested([1], [True])})
+    assert dict(table.iloc[0]) == {
+        "row": "Model-ch, no sentence", "n": 1, "prompt": 3, "training": 0, "guessed": 0, "invented": 4,
+    }  # fmt: skip
+
+
+def test_table_7_has_a_line_per_type_with_all_of_them_first() -> None:
+    of = {"LOC": {"n_true": 1, "recall": 1.0, "precision": None, "f2": None},
+          "all": {"n_true": 3, "recall": 0.5, "precision": 0.25, "f2": 0.417}}  # fmt: skip
+    table = evidence.detectors({"spacy": of})
+    assert [tuple(line) for line in table.itertuples(index=False)] == [("all", 3, "50 / 25 / 42"), ("LOC", 1, "100 / – / –")]
+
+
+def test_table_8_has_a_line_per_row_and_a_column_per_number_of_steps() -> None:
+    counts = pd.DataFrame(
+        {"row": ["base", "base", "ch", "ch"], "steps": [0, 4, 0, 4], "n_prompts": 50, "leak_count": [0, 3, 90, 91]}
+    )
+    table = evidence.relearning(counts)
+    assert list(table.columns) == ["row", "n", "0 steps", "4 steps"]
+    assert [tuple(line) for line in table.itertuples(index=False)] == [
+        ("base, no sentence", 50, 0, 3), ("Model-ch, no sentence", 50, 90, 91),
+    ]  # fmt: skip
