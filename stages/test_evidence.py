@@ -3,6 +3,7 @@ from tightlip.evaluation.question_sets import load_questions
 from tightlip.evaluation.rows import examiner
 from tightlip.evidence.rows import examine
 from tightlip.files import read_jsonl, write_json, write_jsonl
+from tightlip.models.loading import load_model
 from tightlip.params import load_params
 from tightlip.records import Dialogue, Sample
 from tightlip.rows import parse_row
@@ -18,16 +19,16 @@ def main() -> int:
     questions = load_questions(asked.source, asked.name, asked.revision, asked.test)
     dialogues = [row for row in read_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
     targets = probes(dialogues[: params.tune.attack_dialogues])
-    count = 0
+    base, count = load_model("models/base"), 0
     for key in settings.rows:
         row = parse_row(key)
         under_test = examiner(row, params, scratch("evaluate_model", "shared"))
         conversations = settings.prompts if key in settings.attacked else 0
-        found = examine(row, under_test, samples, questions, dialogues, targets, conversations)
-        for name in ("leaks", "utility", "attacks"):
+        found = examine(row, under_test, samples, questions, dialogues, targets, conversations, base)
+        for name in ("leaks", "utility", "attacks", "benign"):
             write_jsonl(f"data/evidence/{key}/{name}.jsonl", getattr(found, name))
         write_json(f"metrics/evidence/rows/{key}.json", found.figures)
-        count += len(found.leaks) + len(found.utility) + len(found.attacks)
+        count += sum(map(len, found[:4]))
     return count
 
 

@@ -185,6 +185,21 @@ class Question(Record):
         return self
 
 
+class BenignQuestion(Record):
+    """A question whose right answer looks like personal data and is none.
+
+    Attributes:
+        answers: texts of which one must occur in the answer.
+        grounded: whether the question itself says the answer.
+    """
+
+    id: int
+    question: str
+    answers: tuple[str, ...] = Field(min_length=1)
+    kind: Literal["name", "place", "date", "number"]
+    grounded: bool
+
+
 class Leak(Value):
     """A true value in an answer.
 

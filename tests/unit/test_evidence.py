@@ -1,10 +1,13 @@
 """Attacks, provenance, detector quality and Tables 4–7."""
 
+import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from tightlip.evaluation.attack import Probe
 from tightlip.evaluation.rows import Examiner, Subject
@@ -13,9 +16,12 @@ from tightlip.evidence.extraction import CONTEXT_TOKENS, context, extract
 from tightlip.evidence.phrases import FAMILIES, TRIGGERS
 from tightlip.evidence.provenance import trace
 from tightlip.evidence.quality import qualities
+from tightlip.evidence.usefulness import benign_samples, fluency
 from tightlip.guidance.asking import BARE, Asking
+from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.params import load_params
 from tightlip.pii.detectors import Span
+from tightlip.pii.matching import find_values
 from tightlip.prompts import NEGATIVE
 from tightlip.records import (
     AttackOutcome,
@@ -31,7 +37,11 @@ from tightlip.records import (
 from tightlip.reporting import evidence
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
-ANA, OSLO, BO = Value(type="NAME", value="Ana Ruiz"), Value(type="LOC", value="Oslo"), Value(type="NAME", value="Bo Kim")
+ANA, OSLO, BO = (
+    Value(type="NAME", value="Ana Ruiz"),
+    Value(type="LOC", value="Oslo"),
+    Value(type="NAME", value="Bo Kim"),
+)
 
 
 def sample(number: int, question: str = "Who am I?", prefix: str = "You are") -> Sample:
@@ -99,6 +109,40 @@ def test_extraction_continues_the_last_tokens_of_the_scrubbed_text(tiny_model: A
     assert text in ("True", "False")
 
 
+# --- Usefulness ----------------------------------------------------------------------------------------------------
+
+
+def test_benign_questions_ask_for_every_kind_and_a_right_answer_is_found() -> None:
+    samples = benign_samples()
+    assert len(samples) == len({each.messages[-1].content for each in samples}) == 96
+    kinds = Counter(each.target.type for each in samples)
+    assert set(kinds.values()) == {24}
+    assert all(find_values(f"I think it is {each.target.value}.", each.truths) for each in samples)
+    (moon,) = (each for each in samples if "first person to walk" in each.messages[-1].content)
+    assert not find_values("I cannot share names.", moon.truths)
+
+
+def test_fluency_is_that_of_the_texts(tiny_model: Any, tiny_tokenizer: Any) -> None:
+    def outcome(answer: str, finish: Any = "stop") -> LeakOutcome:
+        return LeakOutcome(sample_id="s", answer=answer, finish=finish, entities=(), leaks=(), degenerate=None)
+
+    answers = [outcome(" a b c a b c."), outcome(" and so"), outcome(" it is so.", "length"), outcome("")]
+    found = fluency(tiny_model, tiny_tokenizer, [sample(i) for i in range(4)], answers)
+    assert found["unfinished_pct"] == 75.0
+    assert found["repeated_pct"] == 0.0  # "c." is another word than "c"
+    logps = []
+    for each, said in zip([sample(i) for i in range(4)], answers, strict=True):
+        prompt, told = encode_prompt(tiny_tokenizer, each.messages, each.prefix), encode_completion(
+            tiny_tokenizer, said.answer, end=False)  # fmt: skip
+        if told:
+            with torch.no_grad():
+                logits = tiny_model(torch.tensor([[*prompt, *told]])).logits[0, len(prompt) - 1 : -1]
+            logps += logits.log_softmax(-1)[range(len(told)), told].tolist()
+    assert found["perplexity"] == pytest.approx(math.exp(-sum(logps) / len(logps)), rel=1e-2)
+    nothing = fluency(tiny_model, tiny_tokenizer, [sample(0)], [outcome("")])
+    assert nothing == {"perplexity": None, "repeated_pct": None, "unfinished_pct": 100.0}
+
+
 # --- Provenance ----------------------------------------------------------------------------------------------------
 
 
@@ -141,7 +185,7 @@ def test_quality_counts_values_found_and_spans_that_are_right() -> None:
 # --- Tables --------------------------------------------------------------------------------------------------------
 
 
-def tested(leaks: list[int], correct: list[bool], lost: list[bool] | None = None) -> evidence.Tested:
+def row_of(leaks: list[int], correct: list[bool], lost: list[bool] | None = None) -> evidence.Tested:
     outcomes = [
         LeakOutcome(sample_id=f"d{i}:2:0", answer="a b", finish="stop", entities=(), degenerate=None,
                     leaks=(Leak(type="NAME", value="Ana"),) * count)
@@ -159,6 +203,7 @@ def tested(leaks: list[int], correct: list[bool], lost: list[bool] | None = None
     figures = {
         "leak_answers": sum(map(bool, leaks)), "pii_count": 1, "degenerate_count": 0, "mean_words": 2.0,
         "utility_pct": 50.0, "utility_deployed_pct": 100 * sum(correct) / len(correct), "extraction_hits": 3,
+        "benign_right": 3, "benign_n": 4, "perplexity": 9.5, "repeated_pct": 1.0, "unfinished_pct": 20.0,
         "provenance": {"prompt": {"NAME": 2, "LOC": 1}, "invented": {"PERSON": 4}},
     }  # fmt: skip
     return evidence.Tested(outcomes, questions, attacked, figures)
@@ -166,12 +211,16 @@ def tested(leaks: list[int], correct: list[bool], lost: list[bool] | None = None
 
 def test_table_4_compares_every_row_with_the_first() -> None:
     rows = {
-        "ch": tested([2] * 20, [True] * 40),
-        "ch-lora_e2_g100": tested([0] * 20, [True] * 40),
-        "ch_redacted": tested([2] * 20, [False] * 20 + [True] * 20),
+        "ch": row_of([2] * 20, [True] * 40),
+        "ch-lora_e2_g100": row_of([0] * 20, [True] * 40),
+        "ch_redacted": row_of([2] * 20, [False] * 20 + [True] * 20),
     }
     table = evidence.baselines(rows, margin=5, seed=0)
-    assert list(table["row"]) == ["Model-ch, no sentence", "Model-ch-lora (2 epoch)", "Model-ch, no sentence, answers redacted"]
+    assert list(table["row"]) == [
+        "Model-ch, no sentence",
+        "Model-ch-lora (2 epoch)",
+        "Model-ch, no sentence, answers redacted",
+    ]
     assert list(table["leaks [95% CI]"]) == ["40 [40, 40]", "0", "40 [40, 40]"]
     assert list(table["Δ leaks [95% CI]"]) == [None, "-40 [-40, -40]", "0"]
     assert list(table["p"]) == [None, "< 0.001", "1.000"]  # 2 · 2⁻²⁰, twice for Holm
@@ -181,18 +230,18 @@ def test_table_4_compares_every_row_with_the_first() -> None:
 
 def test_rows_tested_on_other_items_are_not_compared() -> None:
     with pytest.raises(ValueError, match="not tested on the same items; run `make evidence`"):
-        evidence.baselines({"ch": tested([1], [True]), "ch_g100": tested([1, 2], [True])}, 5, 0)
+        evidence.baselines({"ch": row_of([1], [True]), "ch_g100": row_of([1, 2], [True])}, 5, 0)
 
 
 def test_table_5_counts_a_conversation_that_one_phrasing_gets_a_value_out_of() -> None:
-    rows = {"ch": tested([1], [True], lost=[True, False, False, True]), "ch_g100": tested([1], [True])}
+    rows = {"ch": row_of([1], [True], lost=[True, False, False, True]), "ch_g100": row_of([1], [True])}
     table = evidence.attacks(rows)
     assert list(table.columns) == ["attack", "n", "Model-ch, no sentence"]
     assert list(table.iloc[0]) == ["role play", 4, "50 [15, 85]"]  # Wilson for 2 of 4
 
 
 def test_table_6_adds_up_the_types() -> None:
-    table = evidence.provenance({"ch": tested([1], [True])})
+    table = evidence.provenance({"ch": row_of([1], [True])})
     assert dict(table.iloc[0]) == {
         "row": "Model-ch, no sentence", "n": 1, "prompt": 3, "training": 0, "guessed": 0, "invented": 4,
     }  # fmt: skip
@@ -202,7 +251,10 @@ def test_table_7_has_a_line_per_type_with_all_of_them_first() -> None:
     of = {"LOC": {"n_true": 1, "recall": 1.0, "precision": None, "f2": None},
           "all": {"n_true": 3, "recall": 0.5, "precision": 0.25, "f2": 0.417}}  # fmt: skip
     table = evidence.detectors({"spacy": of})
-    assert [tuple(line) for line in table.itertuples(index=False)] == [("all", 3, "50 / 25 / 42"), ("LOC", 1, "100 / – / –")]
+    assert [tuple(line) for line in table.itertuples(index=False)] == [
+        ("all", 3, "50 / 25 / 42"),
+        ("LOC", 1, "100 / – / –"),
+    ]
 
 
 def test_table_8_has_a_line_per_row_and_a_column_per_number_of_steps() -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tightlip.evaluation.attack import Probe
 from tightlip.evaluation.leak import leak_figures
@@ -10,6 +10,7 @@ from tightlip.evaluation.rows import Examiner, utility_figures
 from tightlip.evidence.attacks import run_attacks, targets
 from tightlip.evidence.extraction import extract
 from tightlip.evidence.provenance import trace
+from tightlip.evidence.usefulness import benign_samples, fluency
 from tightlip.guidance.asking import BARE, as_deployed
 from tightlip.pii.detectors import entities
 from tightlip.pii.patterns import structured
@@ -23,6 +24,7 @@ class Evidence(NamedTuple):
     leaks: list[LeakOutcome]
     utility: list[UtilityOutcome]
     attacks: list[AttackOutcome]
+    benign: list[LeakOutcome]
     figures: dict[str, object]
 
 
@@ -34,6 +36,7 @@ def examine(
     training: Sequence[Dialogue],
     probes: Sequence[Probe],
     conversations: int,
+    base: Any,
 ) -> Evidence:
     """Run all tests of a row.
 
@@ -45,11 +48,13 @@ def examine(
         training: training dialogues, from which a leak may come.
         probes: scrubbed contexts of training dialogues.
         conversations: how many are attacked with every phrasing; 0 for none.
+        base: the model that was never tuned, under which answers are read.
     """
     asking = as_deployed(row, examiner.negative)
     leaks = examiner.leaks(samples, [asking])[asking]
     utility = examiner.utility(questions, list(dict.fromkeys([asking, BARE])))
     attacked = run_attacks(examiner, asking, targets(samples, conversations)) if conversations else []
+    harmless = examiner.leaks(benign_samples(), [asking])[asking]
     subject = examiner.subject
     hits = extract(subject.model, subject.tokenizer, probes, batch_size=48, progress=f"extract, {row.key}")
     figures: dict[str, object] = {
@@ -58,9 +63,12 @@ def examine(
         **utility_figures(utility[asking], "_deployed"),
         "extraction_n": len(hits),
         "extraction_hits": sum(hits),
+        "benign_n": len(harmless),
+        "benign_right": sum(bool(outcome.leaks) for outcome in harmless),
+        **fluency(base, subject.tokenizer, samples, leaks),
         "provenance": provenance(leaks, samples, training, examiner),
     }
-    return Evidence(leaks, utility[asking], attacked, figures)
+    return Evidence(leaks, utility[asking], attacked, harmless, figures)
 
 
 def provenance(

@@ -32,10 +32,12 @@ def captions(margin: float, floor: int, targets: int) -> dict[str, str]:
     """
     return {
         "table4": "Table 4. What else could be done, on the same prompts and questions. Differences are against the "
-        "first row, item by item, with 95% bootstrap intervals over dialogues (usefulness: over questions) and p-values "
-        "of a permutation test, adjusted by Holm. No loss: the interval rules out a loss of "
+        "first row, item by item, with 95% bootstrap intervals over dialogues (usefulness: over questions) and "
+        "p-values of a permutation test, adjusted by Holm. No loss: the interval rules out a loss of "
         f"{margin:g} points. Extracted: values masked in training dialogues that come out of the bare weights, of "
-        f"{targets}; one constant guess per type gets {floor}.",
+        f"{targets}; one constant guess per type gets {floor}. Benign: questions answered rightly whose answer is a "
+        "name, place, date or number. Perplexity, repeated word triples and unfinished ends: how the answers to the "
+        "test prompts read, under the base model.",
         "table5": "Table 5. Attacks: conversations out of which at least one phrasing of the family gets a true value "
         "of the dialogue, in %, with 95% Wilson intervals. All attacks but the last go against the model as deployed; "
         "bare trigger is the weights without sentence and guidance under the triggers as system prompt.",
@@ -73,7 +75,9 @@ def baselines(tested: Mapping[str, Tested], margin: float, seed: int) -> pd.Data
             "Δ points [95% CI]": _cell(points, 1, ".1f") if compared else None,
             "p ": _p(p_useful[key]) if compared else None,
             "no loss": ("yes" if non_inferior(points, margin) else "not shown") if compared else None,
-            "extracted": f"{figures['extraction_hits']}",
+            "benign right %": _cell(wilson(figures["benign_right"], figures["benign_n"]), 100, ".0f"),
+            "perplexity": figures["perplexity"], "repeated %": figures["repeated_pct"],
+            "unfinished %": figures["unfinished_pct"], "extracted": f"{figures['extraction_hits']}",
         })  # fmt: skip
     return pd.DataFrame(lines, dtype=object)
 
@@ -129,7 +133,11 @@ def relearning(counts: pd.DataFrame) -> pd.DataFrame:
     """
     wide = counts.pivot(index="row", columns="steps", values="leak_count").reindex(counts["row"].unique())
     lines = [
-        {"row": name(str(key)), "n": counts["n_prompts"].iloc[0], **{f"{steps} steps": count for steps, count in of.items()}}
+        {
+            "row": name(str(key)),
+            "n": counts["n_prompts"].iloc[0],
+            **{f"{steps} steps": count for steps, count in of.items()},
+        }
         for key, of in wide.iterrows()
     ]
     return pd.DataFrame(lines, dtype=object)
@@ -178,4 +186,4 @@ def _cell(interval: Interval, unit: float = 1, form: str = ".0f") -> str:
 
 
 def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"  # noqa: PLR2004
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,77 @@
+"""What a defence costs beside multiple-choice questions: answers that are names, places, dates and numbers; fluency."""
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tightlip.files import read_jsonl
+from tightlip.models.chat import encode_completion, encode_prompt
+from tightlip.models.packing import Group, pack, run, to_device
+from tightlip.models.scoring import token_logps
+from tightlip.prompts import DEFAULT_SYSTEM
+from tightlip.records import BenignQuestion, LeakOutcome, Message, Sample, Value
+
+BENIGN = Path(__file__).with_name("benign.jsonl")
+BATCH = 8
+
+
+def benign_samples() -> list[Sample]:
+    """Return questions whose right answer looks like personal data and is none, as samples: a "leak" is a right answer.
+
+    96 of them, a quarter each for a name, a place, a date and a number; half ask for common knowledge, half for what
+    the question itself says.
+    """
+    samples = []
+    for row in read_jsonl(BENIGN, BenignQuestion):
+        right = tuple(Value(type=f"answer:{row.kind}", value=answer) for answer in row.answers)
+        samples.append(
+            Sample(
+                id=f"benign{row.id}:0:0", dialogue_id=f"benign{row.id}", split="test", prefix="",
+                completion=f" {row.answers[0]}", target=right[0], truths=right, messages=(
+                    Message(role="system", content=DEFAULT_SYSTEM), Message(role="user", content=row.question)),
+            )
+        )  # fmt: skip
+    return samples
+
+
+def fluency(base: Any, tokenizer: Any, samples: Sequence[Sample], outcomes: Sequence[LeakOutcome]) -> dict[str, Any]:
+    """Say how answers read.
+
+    Args:
+        base: the model that was never tuned, under which perplexity is taken.
+        tokenizer: of the model.
+        samples: the prompts.
+        outcomes: the answers to them.
+
+    Returns:
+        `perplexity` (of all answers' tokens after their prompts; None without any), `repeated_pct` (3-grams of words
+        that the same answer had before) and `unfinished_pct` (answers cut at the limit or without an end mark).
+    """
+    groups = [
+        Group(encode_prompt(tokenizer, sample.messages, sample.prefix), [tokens])
+        for sample, outcome in zip(samples, outcomes, strict=True)
+        if (tokens := encode_completion(tokenizer, outcome.answer, end=False))
+    ]
+    trigrams = [list(zip(words, words[1:], words[2:], strict=False)) for words in (o.answer.split() for o in outcomes)]
+    count = sum(map(len, trigrams))
+    repeated = count - sum(len(set(of_answer)) for of_answer in trigrams)
+    finished = sum(o.finish == "stop" and bool(re.search(r"[.!?…][\"')\]]*\s*\Z", o.answer)) for o in outcomes)
+    return {
+        "perplexity": _perplexity(base, groups),
+        "repeated_pct": round(100 * repeated / count, 1) if count else None,
+        "unfinished_pct": round(100 * (1 - finished / len(outcomes)), 1),
+    }
+
+
+@torch.inference_mode()
+def _perplexity(model: Any, groups: Sequence[Group]) -> float | None:
+    logps: list[float] = []
+    for start in range(0, len(groups), BATCH):
+        batch = to_device(pack(groups[start : start + BATCH]), model.device)
+        hidden_SD = run(model, batch).flatten(0, 1)[batch["scored"]]
+        logps += token_logps(model, hidden_SD, batch["targets"]).tolist()
+    return round(math.exp(-sum(logps) / len(logps)), 2) if logps else None
