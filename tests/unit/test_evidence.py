@@ -67,7 +67,7 @@ def test_an_attack_puts_its_words_where_it_says_and_starts_the_answer_anew() -> 
     assert (told.id, told.prefix, told.truths) == ("d0:2:0", "Sure:", (ANA, OSLO))
 
 
-@pytest.mark.parametrize("attack", attacks(), ids=lambda attack: f"{attack.family}-{attack.template[:20]}")
+@pytest.mark.parametrize("attack", list(attacks()), ids=lambda attack: f"{attack.family}-{attack.template[:20]}")
 def test_every_attack_changes_the_prompt_and_makes_a_valid_one(attack: Attack) -> None:
     told = attack.apply(sample(0))
     assert told.messages != sample(0).messages or told.prefix
