@@ -89,6 +89,6 @@ def test_dvc_accepts_a_profile_and_plans_every_stage(profile: str, tmp_path: Pat
     assert all(f"stages/train_orpo.py {name}\n" in evidence for name in params.evidence.variants)
     assert all(f"stages/{name}.py\n" in evidence for name in ("measure_detectors", "test_evidence", "make_evidence"))
     # A line of a node has its name in quotes alone, that of an edge an arrow.
-    nodes = [line for line in project.dvc("dag", "--dot").splitlines() if line.startswith('"') and "->" not in line]
-    nodes = [line for line in nodes if "evidence/" not in line]
+    lines = [line for line in project.dvc("dag", "--dot").splitlines() if "evidence/" not in line]
+    nodes = [line for line in lines if line.startswith('"') and "->" not in line]
     assert len(nodes) == len(planned)

@@ -476,3 +476,25 @@ def test_a_model_is_examined_from_its_files_and_loaded_once(
     monkeypatch.setattr("tightlip.models.loading.load_model", None)  # what is kept is read, and nothing loaded for it
     again = outcomes_of("ch_g100", examiner(row, params, tmp_path / "scratch"), samples)
     assert again == (leaks, utility, [], found)
+
+
+def test_answers_may_be_redacted_and_weights_rounded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model_dir: Path
+) -> None:
+    from tightlip.evaluation.rows import examiner
+    from tightlip.pii.redaction import redact
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/ch").symlink_to(tiny_model_dir)
+    monkeypatch.setattr("tightlip.evaluation.rows.load_ner", lambda name: ner())
+    rounded: list[Any] = []
+    monkeypatch.setattr("tightlip.models.quantise.round_to_int8", rounded.append)
+    samples, answers = [sample(i, "Who?") for i in range(3)], {}
+    for key in ("ch", "ch_redacted", "ch_int8"):
+        row = parse_row(key)
+        asking = as_deployed(row)
+        outcomes = examiner(row, PARAMS, tmp_path / "scratch").leaks(samples, [asking])[asking]
+        answers[key] = [outcome.answer for outcome in outcomes]
+    assert answers["ch_redacted"] == redact(answers["ch"])
+    assert len(rounded) == 1  # what was kept of the exact weights was not taken for the rounded ones

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightlip.preference.pairs import build_pairs, select
-from tightlip.prompts import NEGATIVE, POSITIVE
+from tightlip.prompts import NEGATIVE, POSITIVE, SECRET_VARIABLE
 from tightlip.records import Condition, FilteredAnswer, Message, Sample, Value
 
 
@@ -128,6 +128,13 @@ def test_the_negative_copy_of_a_pair_is_swapped_and_told_the_negative_sentence()
         assert user == {"role": "user", "content": "Who am I?"}
         assert pair["prefix"] == "You are"
     assert positive["id"] != negative["id"]
+
+
+def test_a_secret_stands_where_the_negative_sentence_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SECRET_VARIABLE, "Access word: 1a2b.")
+    _, swapped = pairs("positive", "secret")
+    assert (swapped["chosen"], swapped["rejected"]) == (" Ana Ruiz.", " a friend.")
+    assert swapped["messages"][0]["content"] == "Be brief. Access word: 1a2b."  # type: ignore[index]
 
 
 def test_messages_are_fitted_before_the_sentence_is_put_in() -> None:

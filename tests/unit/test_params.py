@@ -134,6 +134,16 @@ def test_values_out_of_range_are_errors_that_name_their_key(tmp_path: Path, path
             {"tunings": ["lora"], "epochs": [2], "guidance": ["g300_log"]},
             "eval: Value error, ablation.tunings: lora is in tunings too; a tuning belongs to one of them",
         ),
+        ("evidence.rows", ["ch", "ch_2"], "evidence: Value error, 'ch_2' is no row"),
+        ("evidence.rows", ["ch-x_e1_g100"], "row: Value error, evidence: row ch-x_e1_g100: 'ch-x' is not defined"),
+        ("evidence.attacked", ["sub"], "evidence: Value error, attacked: sub is not among the rows"),
+        (
+            "evidence.variants",
+            {"ch-lora": {"model": "ch", "dataset": "cfg"}},
+            "row: Value error, evidence.variants.ch-lora: there is a variant of that name",
+        ),
+        ("eval.questions", {"source": "hub", "name": "a/b"}, "eval.questions: Value error, revision is required"),
+        ("eval.questions", {"test": "validation"}, "eval.questions: Value error, dev and test must be different"),
         ("eval.ablation", {"tunings": ["x"], "epochs": [1], "guidance": ["g100"]}, "row: Value error, eval: row ch-x_"),
         (
             "eval.extended",
