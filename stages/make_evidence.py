@@ -20,7 +20,7 @@ def main() -> int:
         key: evidence.Tested(
             read_jsonl(f"data/evidence/{key}/leaks.jsonl", LeakOutcome),
             read_jsonl(f"data/evidence/{key}/utility.jsonl", UtilityOutcome),
-            read_jsonl(f"data/evidence/{key}/attacks.jsonl", AttackOutcome),
+            read_jsonl(f"data/evidence/{key}/attacks.jsonl", AttackOutcome) if key in params.evidence.attacked else [],
             read_json(OUT / f"rows/{key}.json"),
         )
         for key in params.evidence.rows

@@ -162,9 +162,10 @@ def test_evidence_has_records_figures_and_tables_of_every_row(smoke: Project, pa
     rows, folder = params.evidence.rows, smoke.path / "metrics/evidence"
     for key in rows:
         figures = json.loads((folder / f"rows/{key}.json").read_text())
-        attacks = read_jsonl(smoke.path / f"data/evidence/{key}/attacks.jsonl", AttackOutcome)
         assert (figures["n_prompts"], figures["n_questions"] > 0) == (params.eval.prompts, True)
-        assert bool(attacks) == (key in params.evidence.attacked)
+    for key in params.evidence.attacked:
+        attacks = read_jsonl(smoke.path / f"data/evidence/{key}/attacks.jsonl", AttackOutcome)
+        assert len({outcome.phrasing for outcome in attacks}) == 30
     tables = {number: pd.read_csv(folder / f"table{number}.csv") for number in range(4, 9)}
     assert [len(tables[number]) for number in (4, 6, 8)] == [len(rows), len(rows), 1 + len(params.evidence.relearned)]
     assert len(tables[5]) == 9  # families
