@@ -224,7 +224,7 @@ def test_table_4_compares_every_row_with_the_first() -> None:
     ]
     assert list(table["leaks [95% CI]"]) == ["40 [40, 40]", "0", "40 [40, 40]"]
     assert list(table["Δ leaks [95% CI]"]) == [None, "-40 [-40, -40]", "0"]
-    assert list(table["p"]) == [None, "< 0.001", "1.000"]  # 2 · 2⁻²⁰, twice for Holm
+    assert list(table["p (leaks)"]) == [None, "< 0.001", "1.000"]  # 2 · 2⁻²⁰, twice for Holm
     assert list(table["no loss"]) == [None, "yes", "not shown"]
     # Of 40 questions half are lost: the binomial's standard error is 7.9 points, two of them 15.8.
     assert re.fullmatch(r"-50\.0 \[-6\d\.\d, -3\d\.\d\]", table["Δ points [95% CI]"][2])

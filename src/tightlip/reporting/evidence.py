@@ -68,12 +68,12 @@ def baselines(tested: Mapping[str, Tested], margin: float, seed: int) -> pd.Data
         lines.append({
             "row": name(key), "n": n, "leaks [95% CI]": _cell(count), "leak rate % [95% CI]": _cell(share, 100, ".1f"),
             "Δ leaks [95% CI]": _cell(leaks[key][0]) if compared else None,
-            "p": _p(p_leaks[key]) if compared else None,
+            "p (leaks)": _p(p_leaks[key]) if compared else None,
             "PIIs (NER)": figures["pii_count"], "unreadable": figures["degenerate_count"],
             "words": figures["mean_words"], "utility bare %": round(figures["utility_pct"], 1),
             "utility as deployed %": round(figures["utility_deployed_pct"], 1),
             "Δ points [95% CI]": _cell(points, 1, ".1f") if compared else None,
-            "p ": _p(p_useful[key]) if compared else None,
+            "p (points)": _p(p_useful[key]) if compared else None,
             "no loss": ("yes" if non_inferior(points, margin) else "not shown") if compared else None,
             "benign right %": _cell(wilson(figures["benign_right"], figures["benign_n"]), 100, ".0f"),
             "perplexity": figures["perplexity"], "repeated %": figures["repeated_pct"],
@@ -148,7 +148,8 @@ def name(key: str) -> str:
     if key == "base":
         return "base, no sentence"
     row = parse_row(key)
-    return label(row) + {None: "", "int8": ", int8", "redacted": ", answers redacted"}[row.treatment]
+    space = f", {row.space}" if row.guidance_scale not in (None, 1) else ""
+    return label(row) + space + {None: "", "int8": ", int8", "redacted": ", answers redacted"}[row.treatment]
 
 
 def _dialogue(sample_id: str) -> str:
