@@ -4,12 +4,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+TABLES = ["table1", "table2", "table3", *(f"evidence/table{number}" for number in range(4, 9))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    "table", ["table1", "table2", "table3", *(f"evidence/table{number}" for number in range(4, 9))]
-)
+@pytest.mark.parametrize("table", TABLES)
 def test_the_tables_of_the_readme_are_those_of_the_last_run(table: str) -> None:
     figures = (ROOT / f"metrics/{table}.md").read_text(encoding="utf-8").strip()
     assert figures.count("\n") > 2
