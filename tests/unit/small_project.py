@@ -65,6 +65,7 @@ def params() -> dict[str, Any]:
         "filter": {"spacy_model": "en_core_web_sm"},
         "pairs": {"datasets": datasets},
         "train": {"epochs": 2, "variants": variants},
+        "evidence": {"rows": ["ch"]},
         "eval": {
             "models": ["ch"],
             "tunings": ["lora-cfg"],
