@@ -8,7 +8,7 @@ import torch
 from tightlip.evaluation.attack import Probe, attack, constant_guess, probes, scrub
 from tightlip.evaluation.leak import judge, leak_figures
 from tightlip.evaluation.question_sets import load_questions
-from tightlip.evaluation.rows import Examiner, RowOutcomes, Subject, evaluate
+from tightlip.evaluation.rows import Examiner, RowOutcomes, Subject, evaluate, examiner
 from tightlip.evaluation.selection import select_row
 from tightlip.evaluation.utility import FLOOR, answer_questions
 from tightlip.files import write_jsonl
@@ -17,6 +17,7 @@ from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
 from tightlip.guidance.combine import combine
 from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.params import Params, load_params
+from tightlip.pii.redaction import redact
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
 from tightlip.records import Dialogue, Entity, Leak, LeakOutcome, Message, Question, Sample, Turn, UtilityOutcome, Value
 from tightlip.rows import Space, parse_row
@@ -458,15 +459,17 @@ def test_a_bare_row_is_deployed_bare(tmp_path: Path, answered: list[Asking]) -> 
     assert found["n_correct"] == found["n_correct_deployed"] == 2
 
 
-def test_a_model_is_examined_from_its_files_and_loaded_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model_dir: Path
-) -> None:
-    from tightlip.evaluation.rows import examiner
-
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model_dir: Path) -> None:
+    """A project in the working directory whose Model-ch is a tiny model."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
     (tmp_path / "models/ch").symlink_to(tiny_model_dir)
     monkeypatch.setattr("tightlip.evaluation.rows.load_ner", lambda name: ner())
+
+
+@pytest.mark.usefixtures("models")
+def test_a_model_is_examined_from_its_files_and_loaded_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     raw = PARAMS.model_dump()
     raw["eval"]["max_new_tokens"] = 4
     params, samples = Params.model_validate(raw), [sample(i, "Who?") for i in range(2)]
@@ -478,16 +481,8 @@ def test_a_model_is_examined_from_its_files_and_loaded_once(
     assert again == (leaks, utility, [], found)
 
 
-def test_answers_may_be_redacted_and_weights_rounded(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model_dir: Path
-) -> None:
-    from tightlip.evaluation.rows import examiner
-    from tightlip.pii.redaction import redact
-
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models/ch").symlink_to(tiny_model_dir)
-    monkeypatch.setattr("tightlip.evaluation.rows.load_ner", lambda name: ner())
+@pytest.mark.usefixtures("models")
+def test_answers_may_be_redacted_and_weights_rounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     rounded: list[Any] = []
     monkeypatch.setattr("tightlip.models.quantise.round_to_int8", rounded.append)
     samples, answers = [sample(i, "Who?") for i in range(3)], {}

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tightlip.records import AttackOutcome, LeakOutcome, UtilityOutcome
 from tightlip.reporting.statistics import Interval, holm, non_inferior, paired_test, total, wilson
-from tightlip.reporting.tables import label
+from tightlip.reporting.tables import dialogue_of, label
 from tightlip.rows import parse_row
 
 PROVENANCES = ("prompt", "training", "guessed", "invented")
@@ -61,7 +61,7 @@ def baselines(tested: Mapping[str, Tested], margin: float, seed: int) -> pd.Data
     lines = []
     for key, row in tested.items():
         figures, n, questions = row.figures, len(row.leaks), len(row.utility)
-        count = total(list(_leak_counts(row).values()), [_dialogue(each) for each in _leak_counts(row)], seed)
+        count = total(list(_leak_counts(row).values()), [dialogue_of(each) for each in _leak_counts(row)], seed)
         share = wilson(figures["leak_answers"], n)
         points = _scaled(useful[key][0], 100 / questions)
         compared = key in p_leaks
@@ -152,10 +152,6 @@ def name(key: str) -> str:
     return label(row) + space + {None: "", "int8": ", int8", "redacted": ", answers redacted"}[row.treatment]
 
 
-def _dialogue(sample_id: str) -> str:
-    return sample_id.rsplit(":", 2)[0]
-
-
 def _leak_counts(row: Tested) -> dict[str, float]:
     return {outcome.sample_id: len(outcome.leaks) for outcome in row.leaks}
 
@@ -173,7 +169,7 @@ def _difference(old: Mapping[str, float], new: Mapping[str, float], seed: int) -
     if old.keys() != new.keys():
         raise ValueError("the rows were not tested on the same items; run `make evidence`")
     differences = [new[item] - old[item] for item in old]
-    clusters = [_dialogue(item) for item in old]
+    clusters = [dialogue_of(item) for item in old]
     return total(differences, clusters, seed), paired_test(differences, clusters, seed)
 
 

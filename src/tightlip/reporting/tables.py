@@ -72,7 +72,7 @@ def _count(block: Block, name: str) -> int:
 
 
 def _leaks(prefix: str, outcomes: Sequence[LeakOutcome], seed: int) -> dict[str, Number]:
-    dialogues = [outcome.sample_id.rsplit(":", 2)[0] for outcome in outcomes]
+    dialogues = [dialogue_of(outcome.sample_id) for outcome in outcomes]
     counts = {
         "pii_count": [len(outcome.entities) for outcome in outcomes],
         "leak_count": [len(outcome.leaks) for outcome in outcomes],
@@ -85,6 +85,11 @@ def _leaks(prefix: str, outcomes: Sequence[LeakOutcome], seed: int) -> dict[str,
         figures |= {name: sum(values), f"{name}_low": low, f"{name}_high": high}
     figures |= _share("leak_rate", leaking, len(outcomes), 1)
     return {prefix + name: figure for name, figure in figures.items()}
+
+
+def dialogue_of(sample_id: str) -> str:
+    """Name the dialogue of a sample, or of a question itself."""
+    return sample_id.rsplit(":", 2)[0]
 
 
 def _share(name: str, successes: int, n: int, unit: int) -> dict[str, Number]:
