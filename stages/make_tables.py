@@ -4,8 +4,8 @@ import pandas as pd
 
 from tightlip.files import read_json, read_jsonl, write_json, write_text
 from tightlip.params import load_params
-from tightlip.records import LeakOutcome
-from tightlip.reporting import tables
+from tightlip.records import LeakOutcome, UtilityOutcome
+from tightlip.reporting import items, tables
 from tightlip.rows import Row
 from tightlip.stage import stage_command
 
@@ -20,6 +20,10 @@ def main() -> int:
     rows, extended = params.eval.rows(), params.eval.extended.rows()
     summary = tables.summarise({row.key: _row(row, row in extended, params.seed) for row in rows})
     write_json(METRICS / "summary.json", summary)
+    counts = [_counts(row, row in extended) for row in rows]
+    for name in counts[0]:
+        of_figure = {row.key: {params.seed: of_row[name]} for row, of_row in zip(rows, counts, strict=True)}
+        _write_csv(METRICS / f"items/{name}.csv", items.frame(of_figure))
     chosen = str(read_json(METRICS / "selection.json")["row"])
     write_json(METRICS / "headline.json", tables.headline(summary, chosen))
     for number, make in enumerate((tables.table1, tables.table2, tables.table3), 1):
@@ -43,6 +47,18 @@ def _row(row: Row, extended: bool, seed: int) -> dict[str, tables.Number]:
         return tables.with_intervals(figures[row.key], outcomes, more, seed)
     except ValueError as error:
         raise ValueError(f"row {row.key}: {error}") from None
+
+
+def _counts(row: Row, extended: bool) -> dict[str, items.Counts]:
+    """Count per item: `leaks`, `entities`, `correct` (as deployed)."""
+    outcomes = read_jsonl(row.outcomes / "leaks.jsonl", LeakOutcome)
+    outcomes += read_jsonl(row.outcomes / "extended.jsonl", LeakOutcome) if extended else []
+    answered = read_jsonl(row.outcomes / "utility.jsonl", UtilityOutcome)
+    return {
+        "leaks": {outcome.sample_id: len(outcome.leaks) for outcome in outcomes},
+        "entities": {outcome.sample_id: len(outcome.entities) for outcome in outcomes},
+        "correct": {str(outcome.question_id): int(outcome.correct) for outcome in answered},
+    }
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
