@@ -17,15 +17,19 @@ def main(checkpoint: str) -> int:
     samples = read_jsonl("data/samples/test.jsonl", Sample)
     asked = params.eval.questions
     questions = load_questions(asked.source, asked.name, asked.revision, asked.test)
-    under_test = examiner(rows[0], params, scratch("evaluate_model", "shared"))
-    tested = evaluate(rows, under_test, samples, questions)
-    for row, outcomes in tested.items():
-        write_jsonl(row.outcomes / "leaks.jsonl", outcomes.leaks)
-        write_jsonl(row.outcomes / "utility.jsonl", outcomes.utility)
-        if outcomes.extended:
-            write_jsonl(row.outcomes / "extended.jsonl", outcomes.extended)
-    write_json(f"metrics/rows/{checkpoint}.json", {row.key: outcomes.figures for row, outcomes in tested.items()})
-    return sum(len(records) for outcomes in tested.values() for records in outcomes[:3])
+    figures: dict[str, list[object]] = {}
+    count = 0
+    for trained in zip(*map(params.trainings, rows), strict=True):
+        under_test = examiner(trained[0], params, scratch("evaluate_model", "shared"))
+        for row, outcomes in evaluate(trained, under_test, samples, questions).items():
+            write_jsonl(row.outcomes / "leaks.jsonl", outcomes.leaks)
+            write_jsonl(row.outcomes / "utility.jsonl", outcomes.utility)
+            if outcomes.extended:
+                write_jsonl(row.outcomes / "extended.jsonl", outcomes.extended)
+            figures.setdefault(row.key, []).append(outcomes.figures)
+            count += sum(map(len, outcomes[:3]))
+    write_json(f"metrics/rows/{checkpoint}.json", figures)
+    return count
 
 
 if __name__ == "__main__":

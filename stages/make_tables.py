@@ -3,9 +3,10 @@ from pathlib import Path
 import pandas as pd
 
 from tightlip.files import read_json, read_jsonl, write_json, write_text
-from tightlip.params import load_params
+from tightlip.params import Params, load_params
 from tightlip.records import LeakOutcome, UtilityOutcome
 from tightlip.reporting import items, tables
+from tightlip.reporting.figures import Training, with_intervals
 from tightlip.rows import Row
 from tightlip.stage import stage_command
 
@@ -17,13 +18,11 @@ def main() -> int:
     """Make Tables 1–3, the summary, the headline and the data of the plots from the figures of all rows."""
     params = load_params()
     # Named by the parameters, not found on disk: files of rows that were taken out of them stay behind.
-    rows, extended = params.eval.rows(), params.eval.extended.rows()
-    summary = tables.summarise({row.key: _row(row, row in extended, params.seed) for row in rows})
+    trainings = {row.key: _trainings(row, params) for row in params.eval.rows()}
+    summary = tables.summarise({key: with_intervals(key, runs, params.seed) for key, runs in trainings.items()})
     write_json(METRICS / "summary.json", summary)
-    counts = [_counts(row, row in extended) for row in rows]
-    for name in counts[0]:
-        of_figure = {row.key: {params.seed: of_row[name]} for row, of_row in zip(rows, counts, strict=True)}
-        _write_csv(METRICS / f"items/{name}.csv", items.frame(of_figure))
+    for name, counts in items.of_rows(trainings).items():
+        _write_csv(METRICS / f"items/{name}.csv", counts)
     chosen = str(read_json(METRICS / "selection.json")["row"])
     write_json(METRICS / "headline.json", tables.headline(summary, chosen))
     for number, make in enumerate((tables.table1, tables.table2, tables.table3), 1):
@@ -36,29 +35,21 @@ def main() -> int:
     return len(summary)
 
 
-def _row(row: Row, extended: bool, seed: int) -> dict[str, tables.Number]:
+def _trainings(row: Row, params: Params) -> list[Training]:
     path = METRICS / f"rows/{row.checkpoint}.json"
     figures = read_json(path)
-    if row.key not in figures:
-        raise ValueError(f"{path}: no row {row.key}; run `dvc repro`")
-    outcomes = read_jsonl(row.outcomes / "leaks.jsonl", LeakOutcome)
-    more = read_jsonl(row.outcomes / "extended.jsonl", LeakOutcome) if extended else []
-    try:
-        return tables.with_intervals(figures[row.key], outcomes, more, seed)
-    except ValueError as error:
-        raise ValueError(f"row {row.key}: {error}") from None
-
-
-def _counts(row: Row, extended: bool) -> dict[str, items.Counts]:
-    """Count per item: `leaks`, `entities`, `correct` (as deployed)."""
-    outcomes = read_jsonl(row.outcomes / "leaks.jsonl", LeakOutcome)
-    outcomes += read_jsonl(row.outcomes / "extended.jsonl", LeakOutcome) if extended else []
-    answered = read_jsonl(row.outcomes / "utility.jsonl", UtilityOutcome)
-    return {
-        "leaks": {outcome.sample_id: len(outcome.leaks) for outcome in outcomes},
-        "entities": {outcome.sample_id: len(outcome.entities) for outcome in outcomes},
-        "correct": {str(outcome.question_id): int(outcome.correct) for outcome in answered},
-    }
+    rows, extended = params.trainings(row), row in params.eval.extended.rows()
+    if len(figures.get(row.key, [])) != len(rows):
+        raise ValueError(f"{path}: no row {row.key}, or of other trainings; run `dvc repro`")
+    return [
+        Training(
+            block,
+            read_jsonl(each.outcomes / "leaks.jsonl", LeakOutcome),
+            read_jsonl(each.outcomes / "extended.jsonl", LeakOutcome) if extended else (),
+            read_jsonl(each.outcomes / "utility.jsonl", UtilityOutcome),
+        )
+        for block, each in zip(figures[row.key], rows, strict=True)
+    ]
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -2,7 +2,7 @@ import itertools
 
 from tightlip.evaluation.leak import leak_figures
 from tightlip.evaluation.question_sets import load_questions
-from tightlip.evaluation.rows import examiner, utility_figures
+from tightlip.evaluation.rows import examiner, mean_figures, utility_figures
 from tightlip.evaluation.selection import select_row
 from tightlip.files import read_jsonl, write_json
 from tightlip.guidance.asking import BARE, as_deployed
@@ -21,16 +21,18 @@ def main() -> int:
     questions = load_questions(asked.source, asked.name, asked.revision, asked.dev)
     shared = scratch("evaluate_model", "shared")
     undefended = utility_figures(examiner(parse_row("ch"), params, shared).utility(questions, [BARE])[BARE])
-    figures = {}
+    trainings: dict[str, list[dict[str, float | int]]] = {}
     rows = params.eval.candidates()
-    for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
-        of_weights = list(same)
+    by_epoch = [list(same) for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint)]
+    for of_weights in (trained for same in by_epoch for trained in zip(*map(params.trainings, same), strict=True)):
         under_test = examiner(of_weights[0], params, shared)
         ways = {row: as_deployed(row, under_test.negative) for row in of_weights}
         leaks = under_test.leaks(samples, list(ways.values()))
         utility = under_test.utility(questions, list(ways.values()))
         for row, asking in ways.items():
-            figures[row.key] = leak_figures(leaks[asking]) | utility_figures(utility[asking], "_deployed")
+            found = leak_figures(leaks[asking]) | utility_figures(utility[asking], "_deployed")
+            trainings.setdefault(row.key, []).append(found)
+    figures = {key: mean_figures(found) for key, found in trainings.items()}
     chosen = select_row(figures, undefended["utility_pct"], params.eval.margin)
     write_json("metrics/selection.json", {"row": chosen, "undefended": undefended, "dev": figures})
     return len(rows)

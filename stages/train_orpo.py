@@ -24,21 +24,26 @@ def main(variant: str) -> int:
     rows = {split: read_jsonl(f"data/pairs/{wanted.dataset}/{split}.jsonl", Pair) for split in ("train", "dev")}
     pairs = {split: encode_pairs(tokenizer, of_split, params.pairs.max_tokens) for split, of_split in rows.items()}
     secret = any(pair.condition == "secret" for pair in rows["train"])
+    first, *further = params.seeds(variant)
+    curves = []
     with atomic_dir(f"adapters/{variant}") as out:
-        curves = train_orpo(
-            load_model(f"models/{wanted.model}"), tokenizer, pairs["train"], pairs["dev"], Path(out),
-            scratch("train_orpo", digest(variant)), epochs=train.epochs, batch_size=train.batch_size,
-            learning_rate=train.learning_rate, min_learning_rate_ratio=train.min_learning_rate_ratio,
-            max_grad_norm=train.max_grad_norm, objective=wanted.objective,
-            beta=train.dpo.beta if wanted.objective == "dpo" else train.orpo.beta,
-            nll_on=wanted.nll_on or train.orpo.nll_on, rank=train.lora.rank, alpha=train.lora.alpha,
-            dropout=train.lora.dropout, keep=train.lora.keep, seed=params.seed,
-        )  # fmt: skip
-        for adapter in Path(out).iterdir():
-            write_note(adapter, "secret" if secret else "negative")
+        for seed, folder in [(first, Path(out)), *((seed, Path(out, f"seed_{seed}")) for seed in further)]:
+            folder.mkdir(exist_ok=True)
+            lines = train_orpo(
+                load_model(f"models/{wanted.model}"), tokenizer, pairs["train"], pairs["dev"], folder,
+                scratch("train_orpo", digest(variant)), epochs=train.epochs, batch_size=train.batch_size,
+                learning_rate=train.learning_rate, min_learning_rate_ratio=train.min_learning_rate_ratio,
+                max_grad_norm=train.max_grad_norm, objective=wanted.objective,
+                beta=train.dpo.beta if wanted.objective == "dpo" else train.orpo.beta,
+                nll_on=wanted.nll_on or train.orpo.nll_on, rank=train.lora.rank, alpha=train.lora.alpha,
+                dropout=train.lora.dropout, keep=train.lora.keep, seed=seed,
+            )  # fmt: skip
+            for adapter in folder.glob("epoch_*"):
+                write_note(adapter, "secret" if secret else "negative")
+            curves.append(pd.DataFrame(lines).assign(seed=seed))
     folder = "metrics/curves" if variant in train.variants else "metrics/evidence/curves"
     with atomic_file(f"{folder}/{variant}.csv") as path:
-        pd.DataFrame(curves).to_csv(path, index=False)
+        pd.concat(curves).to_csv(path, index=False)
     return len(pairs["train"])
 
 

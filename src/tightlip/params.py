@@ -1,19 +1,29 @@
 """Parameters: one frozen model per block of `params.yaml`; unknown keys and values out of range are errors."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tightlip.files import explain
 from tightlip.records import Negative
 from tightlip.rows import ModelName, Row, parse_guidance, parse_row
 
 Item = TypeVar("Item")
+
+
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed is there twice; the same training twice says nothing new")
+    return seeds
+
+
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1), AfterValidator(_different)]
 
 
 class Block(BaseModel):
@@ -219,12 +229,14 @@ class Variant(Block):
         dataset: which pairs it is trained on.
         objective: `orpo`; or, to compare it with, `dpo` or `sft` (fine-tuning on the chosen answers alone).
         nll_on: another choice than `Orpo.nll_on`.
+        seeds: another choice than `Train.seeds`.
     """
 
     model: ModelName
     dataset: str
     objective: Literal["orpo", "dpo", "sft"] = "orpo"
     nll_on: Literal["completion", "sequence"] | None = None
+    seeds: Seeds | None = None
 
 
 class Orpo(Block):
@@ -274,6 +286,8 @@ class Train(Block):
         batch_size: pairs per step.
         learning_rate: peak rate of AdamW; cosine down to `min_learning_rate_ratio` of it, no warm-up.
         max_grad_norm: gradient clipping.
+        seeds: every variant is trained once per seed, and its rows are the means of these trainings; the first one's
+            adapters are those that chat, the registry and the attacks take.
         variants: what is trained, by name.
     """
 
@@ -282,6 +296,7 @@ class Train(Block):
     learning_rate: float = Field(1e-4, gt=0, lt=1)
     min_learning_rate_ratio: float = Field(0.1, ge=0, le=1)
     max_grad_norm: float = Field(1.0, gt=0)
+    seeds: Seeds = (0,)
     orpo: Orpo = Orpo()
     dpo: Dpo = Dpo()
     lora: Lora = Lora()
@@ -464,6 +479,15 @@ class Params(Block):
     def variants(self) -> dict[str, Variant]:
         """All trainings by name."""
         return self.train.variants | self.evidence.variants
+
+    def seeds(self, variant: str) -> tuple[int, ...]:
+        """Return the seeds that a variant is trained with."""
+        return self.variants[variant].seeds or self.train.seeds
+
+    def trainings(self, row: Row) -> list[Row]:
+        """Return a row once per training of its variant, the first one as it is."""
+        further = self.seeds(row.variant)[1:] if row.variant else ()
+        return [row, *(replace(row, seed=seed) for seed in further)]
 
     @model_validator(mode="after")
     def _names_resolve(self) -> "Params":

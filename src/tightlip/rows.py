@@ -22,6 +22,7 @@ class Row:
         guidance_scale: γ; None where no defence sentence is given at all.
         space: in which the two branches are combined.
         treatment: `int8` rounds the weights, `redacted` masks the answers.
+        seed: of which training, where it is not the first (`params.Train.seeds`).
     """
 
     key: str
@@ -31,6 +32,7 @@ class Row:
     guidance_scale: float | None
     space: Space
     treatment: Treatment | None = None
+    seed: int | None = None
 
     @property
     def checkpoint(self) -> str:
@@ -41,12 +43,16 @@ class Row:
     @property
     def outcomes(self) -> Path:
         """Directory of the recorded outcomes: `leaks.jsonl`, `utility.jsonl` and, in Table 3, `extended.jsonl`."""
-        return Path("data/rows", self.checkpoint, self.key)
+        return Path("data/rows", self.checkpoint, self.key, self._training)
 
     @property
     def adapter(self) -> Path | None:
         """Directory of the adapter."""
-        return Path("adapters", self.variant, f"epoch_{self.epoch}") if self.variant else None
+        return Path("adapters", self.variant, self._training, f"epoch_{self.epoch}") if self.variant else None
+
+    @property
+    def _training(self) -> str:
+        return "" if self.seed is None else f"seed_{self.seed}"
 
 
 def parse_guidance(text: str) -> tuple[float, Space]:

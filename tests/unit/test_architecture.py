@@ -190,7 +190,8 @@ def test_every_parameter_that_dvc_watches_exists() -> None:
     for name, stage in dvc_stages().items():
         for key in stage.get("params", []):
             value = params
-            for part in key.split("${")[0].rstrip(".").split("."):
+            known = key.split("${")[0].rpartition(".")[0] if "${" in key else key
+            for part in known.split("."):
                 assert part in value, f"{name}: {key}"
                 value = value[part]
 

@@ -63,6 +63,32 @@ def test_95_percent_intervals_cover_the_truth_in_93_to_97_percent(rows: int) -> 
     assert 0.93 <= covered / runs <= 0.97
 
 
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_intervals_of_repeated_trainings_cover_the_truth(seeds: int) -> None:
+    """Trainings leak 0 to 3 times the mean; the truth is the mean over all trainings and dialogues."""
+    rng, covered, runs = np.random.default_rng(3), 0, 800
+    for run in range(runs):
+        (_, clusters), effects_S = simulated(rng, 1), rng.gamma(4.0, 0.25, size=seeds)
+        rates = rng.gamma(1.0, 2.0, size=40)[clusters]
+        _, low, high = total(rng.poisson(rates * effects_S[:, None]), clusters, seed=run)
+        covered += low is not None and high is not None and low <= 2.0 * len(clusters) <= high
+    assert 0.93 <= covered / runs <= 0.97
+
+
+def test_trainings_that_agree_add_nothing_to_an_interval() -> None:
+    counts, clusters = [3, 0, 2, 5], "abcd"
+    assert total([counts, counts], clusters, seed=0) == total(counts, clusters, seed=0)
+    assert wilson([7, 7, 7], 50) == pytest.approx(wilson(7, 50))
+
+
+def test_of_several_trainings_the_mean_is_given() -> None:
+    value, low, high = wilson([0, 10], 50)
+    assert value == pytest.approx(0.1)
+    assert low is not None
+    assert high is not None
+    assert low < 0 < 0.2 < high  # two trainings say next to nothing: t with one degree of freedom is 12.7
+
+
 def test_a_true_null_is_rejected_in_5_percent_of_cases() -> None:
     rng, rejected, runs = np.random.default_rng(2), 0, 300
     for run in range(runs):

@@ -8,8 +8,9 @@ import yaml
 from click.testing import CliRunner
 
 from tightlip.files import write_json, write_jsonl, write_text
-from tightlip.records import Leak, LeakOutcome
-from tightlip.reporting import published, tables
+from tightlip.records import Leak, LeakOutcome, UtilityOutcome
+from tightlip.reporting import items, published, tables
+from tightlip.reporting.figures import Training, with_intervals
 from tightlip.rows import parse_row
 
 ROOT = Path(__file__).parents[2]
@@ -41,11 +42,13 @@ def outcomes(leaks: tuple[int, ...] = (3, 0, 0, 0), piis: tuple[int, ...] = (6, 
 
 
 def summary(*keys: str, **figures: float | int | None) -> dict[str, dict[str, float | int | None]]:
-    return tables.summarise({key: tables.with_intervals(block(**figures), outcomes(), [], 0) for key in keys})
+    return tables.summarise(
+        {key: with_intervals("ch", [Training(block(**figures), outcomes(), [])], seed=0) for key in keys}
+    )
 
 
 def test_intervals_stand_beside_the_figures():
-    full = tables.with_intervals(block(), outcomes(), [], seed=0)
+    full = with_intervals("ch", [Training(block(), outcomes(), [])], seed=0)
     assert (full["leak_count_low"], full["leak_count_high"]) == (0, 12)  # aa: 6 in 2 items, scaled to 4 items 12; bb: 0
     assert (full["pii_count_low"], full["pii_count_high"]) == (0, 24)
     assert (full["utility_pct_low"], full["utility_pct_high"]) == pytest.approx((11.2438, 33.0371), abs=1e-3)
@@ -59,12 +62,33 @@ def further(leaks: int) -> list[LeakOutcome]:
 
 
 def test_extended_figures_are_over_all_prompts():
-    full = tables.with_intervals(block(), outcomes(), further(leaks=5), seed=0)
+    full = with_intervals("ch", [Training(block(), outcomes(), further(leaks=5))], seed=0)
     assert (full["n_prompts"], full["leak_count"], full["leak_count_high"]) == (4, 3, 12)
     assert (full["extended_n_prompts"], full["extended_leak_count"], full["extended_pii_count"]) == (5, 8, 6)
     assert full["extended_leak_rate"] == 0.4
     # aa: 6 in 2 items, scaled to 5 items 15; ab: 8 in 5 items; bb: 10 in 8 items, scaled to 5 items 6.25.
     assert (full["extended_leak_count_low"], full["extended_leak_count_high"]) == (6.25, 15)
+
+
+def test_figures_of_several_trainings_are_means():
+    runs = [Training(block(), outcomes()), Training(block(leak_count=5, leak_answers=2, leak_rate=0.5, n_correct=15,
+            utility_pct=30.0), outcomes((3, 2, 0, 0)))]  # fmt: skip
+    full = with_intervals("ch", runs, seed=0)
+    names = ("n_trainings", "n_prompts", "leak_count", "leak_answers", "leak_rate", "utility_pct", "pii_count")
+    assert [full[name] for name in names] == [2, 4, 4, 1.5, 0.375, 25, 6]
+    assert full["pii_count_low"] == with_intervals("ch", runs[:1], seed=0)["pii_count_low"]  # the same in both
+    # Half a leak more or less, t with one degree of freedom is 12.7: the spread between two trainings says so.
+    assert full["leak_count_low"] < 4 - 12.7 < full["leak_count_high"]
+    row = tables.table1(tables.summarise({"ch-lora-cfg_e2_g100": full})).iloc[0]
+    assert row["row"] == "Model-ch-lora-cfg=1 (2 epoch), mean of 2 trainings"
+
+
+def test_items_are_numbered_by_training():
+    runs = {"ch": [Training(block(), outcomes())], "ch-lora_e2_g100": [Training(block(), outcomes())] * 2}
+    table = items.of_rows(runs)["leaks"]
+    assert table.columns.tolist() == ["training", "item", *runs]
+    assert items.counts(table, "ch") == {0: {"a:1:2:0": 3, "b:2:1": 0, "b:2:2": 0, "b:2:3": 0}}
+    assert items.counts(table, "ch-lora_e2_g100")[1] == items.counts(table, "ch")[0]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +103,7 @@ def test_extended_figures_are_over_all_prompts():
 )
 def test_figures_that_contradict_the_records_are_errors(figures, problem):
     with pytest.raises(ValueError, match=problem):
-        tables.with_intervals(block(**figures), outcomes(), [], seed=0)
+        with_intervals("ch", [Training(block(**figures), outcomes(), [])], seed=0)
 
 
 def test_summary_starts_with_the_main_figures():
@@ -179,7 +203,7 @@ def test_table2_names_the_papers_nearest_row():
 
 
 def test_table3_holds_the_extended_rows():
-    wide = tables.with_intervals(block(), outcomes(), further(leaks=5), seed=0)
+    wide = with_intervals("ch", [Training(block(), outcomes(), further(leaks=5))], seed=0)
     table = tables.table3(tables.summarise({**summary("ch"), "ch-lora-cfg_e3_g300_prob": wide}))
     assert table[["row", "space", "n", "extended n", "leaks [95% CI]", "extended leaks [95% CI]"]].iloc[0].tolist() == [
         "Model-ch-lora-cfg=3 (3 epoch)", "prob", 4, 5, "3 [0, 12]", "8 [6, 15]",
@@ -215,6 +239,7 @@ def test_frontier_plot_has_every_row():
     assert table["space"].tolist() == ["none", "log"]
 
 
+ANSWERED = UtilityOutcome(question_id=3, category="history", scores=(-1, -2, -3), predicted=0, correct=True)
 EVAL = {
     "models": ["ch"],
     "tunings": ["lora-cfg"],
@@ -232,12 +257,13 @@ def project(tmp_path, monkeypatch):
     params = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"eval": EVAL}
     write_text("params.yaml", yaml.safe_dump(params))
     for row in map(parse_row, ("ch", "ch-lora-cfg_e2_g100", "sub")):
-        write_json(f"metrics/rows/{row.checkpoint}.json", {row.key: block()})
+        write_json(f"metrics/rows/{row.checkpoint}.json", {row.key: [block()]})
         write_jsonl(row.outcomes / "leaks.jsonl", outcomes())
+        write_jsonl(row.outcomes / "utility.jsonl", [ANSWERED])
     write_jsonl(parse_row("ch-lora-cfg_e2_g100").outcomes / "extended.jsonl", further(leaks=5))
     write_json("metrics/selection.json", {"row": "ch-lora-cfg_e2_g100"})
     for number, name in enumerate(params["train"]["variants"]):
-        write_text(f"metrics/curves/{name}.csv", f"step,split,loss\n5,train,{number}\n")
+        write_text(f"metrics/curves/{name}.csv", f"step,split,loss,seed\n5,train,{number},0\n")
     return tmp_path
 
 
@@ -266,7 +292,9 @@ def test_stage_writes_tables_summary_and_plots_of_the_rows_in_the_parameters(pro
     assert "No rows." in (project / "metrics/table2.md").read_text()
     assert "| Model-ch-lora-cfg=1 (2 epoch) | – | 4 |" in (project / "metrics/table3.md").read_text()
     made = {path.name for path in (project / "metrics").rglob("*.csv") if path.parent.name != "curves"}
-    assert made == {"table1.csv", "table2.csv", "table3.csv", "frontier.csv", "guidance.csv", "orpo.csv"}
+    items_of = {"leaks.csv", "entities.csv", "correct.csv"}
+    assert made == items_of | {"table1.csv", "table2.csv", "table3.csv", "frontier.csv", "guidance.csv", "orpo.csv"}
+    assert pd.read_csv(project / "metrics/items/correct.csv").to_numpy().tolist() == [[0, 3, 1, 1]]
     curves = pd.read_csv(project / "metrics/plots/orpo.csv")
     assert dict(zip(curves["variant"], curves["loss"], strict=True)) == {
         name: number
@@ -275,7 +303,7 @@ def test_stage_writes_tables_summary_and_plots_of_the_rows_in_the_parameters(pro
 
 
 def test_stage_names_the_row_that_does_not_fit(project):
-    write_json("metrics/rows/ch.json", {"ch": block(leak_count=2)})
+    write_json("metrics/rows/ch.json", {"ch": [block(leak_count=2)]})
     result = run_stage()
     assert result.exit_code == 1
     assert "Error: row ch: leak_count is 2" in result.output

@@ -1,7 +1,7 @@
 """Rows of the tables: the leak test, usefulness bare and as deployed, and the trigger."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -161,9 +161,10 @@ def evaluate(
         ValueError: a row of `eval.extended`, and no prompt for it.
     """
     settings = examiner.params.eval
-    asked, extended = {row: as_deployed(row, examiner.negative) for row in rows}, settings.extended.rows()
+    asked = {row: as_deployed(row, examiner.negative) for row in rows}
+    extended = {row.key for row in settings.extended.rows()}
     first, further = samples[: settings.prompts], samples[settings.prompts :]
-    of_further = [asking for row, asking in asked.items() if row in extended]
+    of_further = [asking for row, asking in asked.items() if row.key in extended]
     if of_further and not further:
         raise ValueError(
             f"no test prompt beyond the first {settings.prompts}; raise samples.test or lower eval.prompts"
@@ -185,6 +186,13 @@ def evaluate(
         )
         for row, asking in asked.items()
     }
+
+
+def mean_figures(trainings: Sequence[Mapping[str, float | int]]) -> dict[str, float | int]:
+    """Return the mean of each figure over trainings; of one, the figures themselves."""
+    if len(trainings) == 1:
+        return dict(trainings[0])
+    return {name: round(sum(each[name] for each in trainings) / len(trainings), 4) for name in trainings[0]}
 
 
 def utility_figures(outcomes: Sequence[UtilityOutcome], suffix: str = "") -> dict[str, float | int]:

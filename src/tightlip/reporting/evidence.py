@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from tightlip.records import AttackOutcome, LeakOutcome, UtilityOutcome
+from tightlip.reporting.figures import dialogue_of
 from tightlip.reporting.statistics import Interval, holm, non_inferior, paired_test, total, wilson
-from tightlip.reporting.tables import dialogue_of, label
+from tightlip.reporting.tables import label
 from tightlip.rows import parse_row
 
 PROVENANCES = ("prompt", "training", "guessed", "invented")

@@ -1,21 +1,16 @@
 """From the figures of each row to `metrics/summary.json`, Tables 1–3 and the data of the plots."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from tightlip.records import LeakOutcome
+from tightlip.reporting.figures import Block, Number
 from tightlip.reporting.published import COUNTERPARTS, MODEL, TABLE1, TABLE2, TABLE3, Published
-from tightlip.reporting.statistics import total, wilson
 from tightlip.rows import Row, parse_row
 
-Number = float | int | None
-Block = Mapping[str, Number]
 Summary = Mapping[str, Block]
 
-_ROUNDING = 0.01  # the stage rounds what it writes
 HEAD = (
     "n_prompts", "pii_count", "leak_count", "leak_rate", "trigger_leak_count",
     "n_questions", "utility_pct", "utility_deployed_pct",
@@ -34,68 +29,6 @@ CAPTIONS = {
     2: "Table 2. By the source of the candidate answers." + _INTERVALS,
     3: "Table 3. The same rows on more test prompts." + _INTERVALS,
 }
-
-
-def with_intervals(
-    block: Block, outcomes: Sequence[LeakOutcome], more: Sequence[LeakOutcome], seed: int
-) -> dict[str, Number]:
-    """Add the bounds of the 95% intervals to the figures of one row, as `<name>_low` and `<name>_high`.
-
-    Counts of entities and leaks: bootstrap over dialogues (`statistics.total`). Leak rate and utility: Wilson. A bound
-    is None where the bootstrap says nothing: every count is 0, or all prompts come from one dialogue.
-
-    Args:
-        block: figures of the row.
-        outcomes: those that the figures come from, one per prompt of Tables 1 and 2.
-        more: outcomes of further test prompts; with them the row gets `extended_` figures over all its prompts.
-        seed: of the resampling.
-
-    Raises:
-        ValueError: the figures do not agree with the outcomes or with each other.
-    """
-    full = dict(block) | _leaks("", outcomes, seed)
-    if more:
-        full |= _leaks("extended_", [*outcomes, *more], seed)
-    for name, correct in (("utility_pct", "n_correct"), ("utility_deployed_pct", "n_correct_deployed")):
-        full |= _share(name, _count(block, correct), _count(block, "n_questions"), 100)
-    for name, value in block.items():
-        if value != full[name] and not math.isclose(value or 0, full[name] or 0, abs_tol=_ROUNDING):
-            raise ValueError(f"{name} is {value}, but the row's records make it {full[name]}; evaluate the row again")
-    return full
-
-
-def _count(block: Block, name: str) -> int:
-    value = block.get(name)
-    if value is None:
-        raise ValueError(f"{name} is missing from the figures; evaluate the row again")
-    return int(value)
-
-
-def _leaks(prefix: str, outcomes: Sequence[LeakOutcome], seed: int) -> dict[str, Number]:
-    dialogues = [dialogue_of(outcome.sample_id) for outcome in outcomes]
-    counts = {
-        "pii_count": [len(outcome.entities) for outcome in outcomes],
-        "leak_count": [len(outcome.leaks) for outcome in outcomes],
-    }
-    leaking = sum(count > 0 for count in counts["leak_count"])
-    figures: dict[str, Number] = {"n_prompts": len(outcomes), "leak_answers": leaking}
-    for name, values in counts.items():
-        interval = total(values, dialogues, seed)
-        low, high = (None if bound is None else round(bound, 2) for bound in (interval.low, interval.high))
-        figures |= {name: sum(values), f"{name}_low": low, f"{name}_high": high}
-    figures |= _share("leak_rate", leaking, len(outcomes), 1)
-    return {prefix + name: figure for name, figure in figures.items()}
-
-
-def dialogue_of(sample_id: str) -> str:
-    """Name the dialogue of a sample, or of a question itself."""
-    return sample_id.rsplit(":", 2)[0]
-
-
-def _share(name: str, successes: int, n: int, unit: int) -> dict[str, Number]:
-    share = wilson(successes, n)
-    figures = {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
-    return {key: round(unit * figure, 4) for key, figure in figures.items() if figure is not None}
 
 
 def summarise(rows: Summary) -> dict[str, dict[str, Number]]:
@@ -148,7 +81,10 @@ def table1(summary: Summary) -> pd.DataFrame:
     """Leaks and utility of every row but the data ablation's; the paper's figures where it has the same row."""
     published = TABLE3 | TABLE1
     rows = _rows(summary, lambda row: not _ablates(row))
-    return _frame({**_name(row), **_measures(summary[row.key]), **_paper(published.get(row.key))} for row in rows)
+    return _frame(
+        {**_name(row, summary[row.key]), **_measures(summary[row.key]), **_paper(published.get(row.key))}
+        for row in rows
+    )
 
 
 def table2(summary: Summary) -> pd.DataFrame:
@@ -160,7 +96,7 @@ def table2(summary: Summary) -> pd.DataFrame:
     for row in _rows(summary, _ablates):
         nearest = _counterpart(row)
         named = {"paper's nearest row (log space)": nearest and nearest.label}
-        lines.append({**_name(row), **_measures(summary[row.key]), **named, **_paper(nearest)})
+        lines.append({**_name(row, summary[row.key]), **_measures(summary[row.key]), **named, **_paper(nearest)})
     return _frame(lines)
 
 
@@ -169,7 +105,7 @@ def table3(summary: Summary) -> pd.DataFrame:
     rows = _rows(summary, lambda row: summary[row.key].get("extended_n_prompts") is not None)
     return _frame(
         {
-            **_name(row),
+            **_name(row, summary[row.key]),
             **_privacy(summary[row.key], "", ""),
             **_privacy(summary[row.key], "extended_", "extended "),
             **_paper(TABLE3.get(row.key), extended=True),
@@ -192,9 +128,11 @@ def _counterpart(row: Row) -> Published | None:
     return TABLE2.get(f"{_ABLATION}{source}_e{row.epoch}_g{scale}" + ("" if scale == 100 else "_log"))
 
 
-def _name(row: Row) -> dict[str, object]:
+def _name(row: Row, block: Block) -> dict[str, object]:
+    trainings = block.get("n_trainings") or 1
     guided = row.guidance_scale not in (None, 1)
-    return {"row": label(row), "space": row.space if guided else None}
+    times = f", mean of {trainings} trainings" if trainings > 1 else ""
+    return {"row": label(row) + times, "space": row.space if guided else None}
 
 
 def _privacy(block: Block, prefix: str, heading: str) -> dict[str, object]:
@@ -228,6 +166,7 @@ def _cell(block: Block, name: str, unit: int = 1, form: str = ".0f") -> str | No
     value, low, high = (block.get(name + end) for end in ("", "_low", "_high"))
     if value is None:
         return None
+    form = ".1f" if value % 1 else form  # a mean of counts
     interval = "" if low is None or high is None else f" [{unit * low:{form}}, {unit * high:{form}}]"
     return f"{unit * value:{form}}{interval}"
 
@@ -274,5 +213,10 @@ def guidance(summary: Summary) -> pd.DataFrame:
 
 
 def curves(folder: Path, variants: Iterable[str]) -> pd.DataFrame:
-    """Plot data, the training curves of all variants."""
-    return pd.concat([pd.read_csv(folder / f"{name}.csv").assign(variant=name) for name in variants])
+    """Plot data, the training curves of all variants; a variant that is trained more often has a name per seed."""
+    parts = []
+    for name in variants:
+        of_variant = pd.read_csv(folder / f"{name}.csv")
+        seeds = of_variant.pop("seed")
+        parts.append(of_variant.assign(variant=name + (", seed " + seeds.astype(str) if seeds.nunique() > 1 else "")))
+    return pd.concat(parts)
