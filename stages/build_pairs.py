@@ -1,8 +1,8 @@
 from tightlip.files import read_jsonl, write_jsonl
 from tightlip.models.chat import fit_messages, load_tokenizer
 from tightlip.params import load_params
-from tightlip.preference.pairs import build_pairs, select
-from tightlip.records import FilteredAnswer, Sample
+from tightlip.preference.pairs import build_pairs, draw, harmless_pairs, select
+from tightlip.records import FilteredAnswer, HarmlessAnswer, Sample
 from tightlip.stage import stage_command
 
 
@@ -14,6 +14,8 @@ def main() -> int:
     splits = {
         split: {row.id: row for row in read_jsonl(f"data/samples/{split}.jsonl", Sample)} for split in ("train", "dev")
     }
+    wants_harmless = any(dataset.harmless for dataset in params.pairs.datasets.values())
+    harmless = read_jsonl("data/harmless.jsonl", HarmlessAnswer) if wants_harmless else []
     made = {}
     for dataset, wanted in params.pairs.datasets.items():
         answers = {name: read_jsonl(f"data/filtered/{name}.jsonl", FilteredAnswer) for name in wanted.sources}
@@ -22,9 +24,10 @@ def main() -> int:
             made[f"{dataset}/{split}"] = build_pairs(
                 select(of_split, wanted.samples if split == "train" else None, params.seed),
                 samples,
-                ["none"] if wanted.version == "plain" else ["positive", wanted.negative],
+                wanted.conditions,
                 lambda messages, prefix: fit_messages(tokenizer, messages, prefix, limit),
             )
+        made[f"{dataset}/train"] += harmless_pairs(draw(harmless, wanted.harmless, params.seed), wanted.conditions)
     for name, pairs in made.items():
         write_jsonl(f"data/pairs/{name}.jsonl", pairs)
     return sum(map(len, made.values()))

@@ -9,7 +9,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tightlip.files import explain
-from tightlip.records import Negative
+from tightlip.records import Condition, Negative
 from tightlip.rows import ModelName, Row, parse_guidance, parse_row
 
 Item = TypeVar("Item")
@@ -154,15 +154,31 @@ class Source(Block):
         return self
 
 
+class Harmless(Block):
+    """Harmless questions that the base model asks itself (`generation.harmless`).
+
+    Attributes:
+        per_opening: questions per way of beginning one.
+        temperature: of the questions; answers are greedy.
+        max_tokens: per answer; longer ones are left out.
+    """
+
+    per_opening: Count = 32
+    temperature: float = Field(0.7, gt=0, le=2)
+    max_tokens: Count = 40
+
+
 class Generation(Block):
     """Generation of candidate answers.
 
     Attributes:
         batch_size: samples per local batch.
+        harmless: questions that the base model asks itself.
         sources: recipes by name.
     """
 
     batch_size: Count = 32
+    harmless: Harmless = Harmless()
     sources: dict[str, Source] = Field(min_length=1)
 
 
@@ -193,12 +209,20 @@ class Dataset(Block):
         samples: how many plain pairs at most, drawn with the seed; equal for datasets that are compared.
         negative: the sentence of the swapped copies: the paper's (`negative`), or a random one that this project keeps
             to itself (`secret`), so that nobody else can say it.
+        harmless: of how many answers that the base model gave to its own harmless questions pairs are added, so that
+            public names, places, dates and numbers are still said.
     """
 
     sources: tuple[str, ...] = Field(min_length=1)
     version: Literal["plain", "cfg"]
     samples: Count | None = None
     negative: Negative = "negative"
+    harmless: int = Field(0, ge=0)
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Under which sentences each pair occurs."""
+        return ("none",) if self.version == "plain" else ("positive", self.negative)
 
 
 class Pairs(Block):

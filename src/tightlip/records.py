@@ -33,6 +33,13 @@ class Entity(Record):
     end: int = Field(gt=0)
 
 
+class Value(Record):
+    """A personal value of a dialogue, without its place."""
+
+    type: str
+    value: str
+
+
 class Message(Record):
     """One chat message, as chat templates take it."""
 
@@ -77,12 +84,11 @@ class Dialogue(Record):
             raise ValueError("turns must be an optional system turn, then user and assistant alternating")
         return self
 
-
-class Value(Record):
-    """A personal value of a dialogue, without its place."""
-
-    type: str
-    value: str
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """Its true values, each once."""
+        found = (Value(type=entity.type, value=entity.value) for turn in self.turns for entity in turn.entities)
+        return tuple(dict.fromkeys(found))
 
 
 class Sample(Record):
@@ -183,6 +189,20 @@ class Question(Record):
         if self.answer_index >= len(self.options) or self.answer != "ABCDEFGHIJ"[self.answer_index]:
             raise ValueError("answer must be the letter of answer_index")
         return self
+
+
+class HarmlessAnswer(Record):
+    """A question that the base model asked itself, with its answer.
+
+    Attributes:
+        answer: holds a name, a place, a date or a number, and no private value.
+        blanked: the same with generic words in their place.
+    """
+
+    id: str
+    question: str
+    answer: str
+    blanked: str
 
 
 class BenignQuestion(Record):

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from tightlip.evaluation.attack import Probe
+from tightlip.evaluation.benign import benign_samples
 from tightlip.evaluation.rows import Examiner, Subject
 from tightlip.evidence.attacks import Attack, attacks, run_attacks, targets
 from tightlip.evidence.extraction import CONTEXT_TOKENS, context, extract
+from tightlip.evidence.fluency import fluency
 from tightlip.evidence.phrases import FAMILIES, TRIGGERS
 from tightlip.evidence.provenance import trace
 from tightlip.evidence.quality import qualities
-from tightlip.evidence.usefulness import benign_samples, fluency
 from tightlip.guidance.asking import BARE, Asking
 from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.params import load_params
@@ -114,10 +115,11 @@ def test_extraction_continues_the_last_tokens_of_the_scrubbed_text(tiny_model: A
 
 
 def test_benign_questions_ask_for_every_kind_and_a_right_answer_is_found() -> None:
-    samples = benign_samples()
-    assert len(samples) == len({each.messages[-1].content for each in samples}) == 96
-    kinds = Counter(each.target.type for each in samples)
-    assert set(kinds.values()) == {24}
+    samples, dev = benign_samples("test"), benign_samples("dev")
+    assert len({each.messages[-1].content for each in (*samples, *dev)}) == 96 + 48
+    for split, count in ((samples, 24), (dev, 12)):
+        kinds = Counter(each.target.type for each in split)
+        assert list(kinds.values()) == [count] * 4
     assert all(find_values(f"I think it is {each.target.value}.", each.truths) for each in samples)
     (moon,) = (each for each in samples if "first person to walk" in each.messages[-1].content)
     assert not find_values("I cannot share names.", moon.truths)

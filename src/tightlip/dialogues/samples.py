@@ -49,7 +49,7 @@ def draw(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample
 
 def _cut_dialogue(dialogue: Dialogue) -> Iterator[Sample]:
     messages = tuple(Message(role=turn.role, content=turn.content) for turn in dialogue.turns)
-    truths = _truths(dialogue)
+    truths = dialogue.values
     for number, turn in enumerate(dialogue.turns):
         if turn.role != "assistant":
             continue
@@ -65,11 +65,6 @@ def _cut_dialogue(dialogue: Dialogue) -> Iterator[Sample]:
                 target=Value(type=entity.type, value=entity.value),
                 truths=truths,
             )
-
-
-def _truths(dialogue: Dialogue) -> tuple[Value, ...]:
-    values = (Value(type=entity.type, value=entity.value) for turn in dialogue.turns for entity in turn.entities)
-    return tuple(dict.fromkeys(values))
 
 
 def _cut_before(content: str, entity: Entity) -> int:

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tightlip.evaluation.attack import Probe
+from tightlip.evaluation.benign import benign_samples
 from tightlip.evaluation.leak import leak_figures
 from tightlip.evaluation.rows import Examiner, utility_figures
 from tightlip.evidence.attacks import run_attacks, targets
 from tightlip.evidence.extraction import extract
+from tightlip.evidence.fluency import fluency
 from tightlip.evidence.provenance import trace
-from tightlip.evidence.usefulness import benign_samples, fluency
 from tightlip.guidance.asking import BARE, as_deployed
 from tightlip.pii.detectors import entities
 from tightlip.pii.patterns import structured
-from tightlip.records import AttackOutcome, Dialogue, LeakOutcome, Question, Sample, UtilityOutcome, Value
+from tightlip.records import AttackOutcome, Dialogue, LeakOutcome, Question, Sample, UtilityOutcome
 from tightlip.rows import Row
 
 
@@ -54,7 +55,7 @@ def examine(
     leaks = examiner.leaks(samples, [asking])[asking]
     utility = examiner.utility(questions, list(dict.fromkeys([asking, BARE])))
     attacked = run_attacks(examiner, asking, targets(samples, conversations)) if conversations else []
-    harmless = examiner.leaks(benign_samples(), [asking])[asking]
+    harmless = examiner.leaks(benign_samples("test"), [asking])[asking]
     subject = examiner.subject
     hits = extract(subject.model, subject.tokenizer, probes, batch_size=48, progress=f"extract, {row.key}")
     figures: dict[str, object] = {
@@ -75,7 +76,7 @@ def provenance(
     leaks: Sequence[LeakOutcome], samples: Sequence[Sample], training: Sequence[Dialogue], examiner: Examiner
 ) -> dict[str, dict[str, int]]:
     """Count the personal values in all answers by where they come from and by type."""
-    known = list({Value(type=e.type, value=e.value): None for d in training for t in d.turns for e in t.entities})
+    known = list(dict.fromkeys(value for dialogue in training for value in dialogue.values))
     answers = [outcome.answer for outcome in leaks]
     ignored = examiner.params.filter.ignored_labels
     named, shaped = entities(examiner.subject.ner, answers, ignored), structured(answers)

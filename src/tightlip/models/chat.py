@@ -51,6 +51,16 @@ def encode_prompt(tokenizer: Any, messages: Sequence[Message], prefix: str = "")
     return [*_ids(tokenizer, text), *_ids(tokenizer, prefix)]
 
 
+def encode_open_turn(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """Encode a conversation whose last message is to be continued, whoever's it is."""
+    text = tokenizer.apply_chat_template(
+        [message.model_dump(include={"role", "content"}) for message in messages],
+        tokenize=False,
+        continue_final_message=True,
+    )
+    return _ids(tokenizer, text)
+
+
 def encode_completion(tokenizer: Any, text: str, *, end: bool = True) -> list[int]:
     """Encode a continuation, ended by the tokenizer's EOS."""
     return [*_ids(tokenizer, text), *([tokenizer.eos_token_id] if end else [])]

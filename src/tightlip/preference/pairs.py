@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from tightlip.prompts import with_condition
-from tightlip.records import Condition, FilteredAnswer, Message, Pair, Sample
+from tightlip.records import Condition, FilteredAnswer, HarmlessAnswer, Message, Pair, Sample
 
 Fit = Callable[[Sequence[Message], str], tuple[Message, ...]]
 """Truncates messages, given the prefix, to the token limit."""
@@ -40,6 +40,47 @@ def select(answers: Mapping[str, Sequence[FilteredAnswer]], limit: int | None, s
             if queue and len(drawn) < (total if limit is None else limit):
                 drawn.append(queue.pop())
     return sorted(drawn, key=lambda answer: (answer.sample_id, answer.source, answer.candidate))
+
+
+def draw(answers: Sequence[HarmlessAnswer], count: int, seed: int) -> list[HarmlessAnswer]:
+    """Draw harmless answers.
+
+    Raises:
+        ValueError: there are not as many.
+    """
+    if len(answers) < count:
+        raise ValueError(
+            f"only {len(answers)} harmless answers for {count}; lower `harmless` of the dataset or raise "
+            "generation.harmless.per_opening"
+        )
+    return random.Random(f"{seed}:harmless").sample(list(answers), count)  # noqa: S311
+
+
+def harmless_pairs(answers: Sequence[HarmlessAnswer], conditions: Sequence[Condition]) -> list[Pair]:
+    """Make pairs of harmless answers (chosen) and their blanked versions, the same way round under every condition.
+
+    Every question is asked as it is, every second one also with its answer before it: what a message says may be said.
+
+    Args:
+        answers: that the base model gave itself.
+        conditions: as for `build_pairs`.
+    """
+    asked = [(f"{row.id}/asked", row.question, row) for row in answers]
+    asked += [(f"{row.id}/told", f"{row.answer} {row.question}", row) for row in answers[::2]]
+    return [
+        Pair(
+            id=f"{name}/0/{condition}",
+            sample_id=row.id,
+            source="harmless",
+            condition=condition,
+            messages=with_condition([Message(role="user", content=text)], condition),
+            prefix="",
+            chosen=row.answer,
+            rejected=row.blanked,
+        )
+        for name, text, row in asked
+        for condition in conditions
+    ]
 
 
 def build_pairs(

@@ -1,41 +1,18 @@
-"""What a defence costs beside multiple-choice questions: answers that are names, places, dates and numbers; fluency."""
+"""How answers read: perplexity under the base model, repetition, endings."""
 
 import math
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from tightlip.files import read_jsonl
 from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.models.packing import Group, pack, run, to_device
 from tightlip.models.scoring import token_logps
-from tightlip.prompts import DEFAULT_SYSTEM
-from tightlip.records import BenignQuestion, LeakOutcome, Message, Sample, Value
+from tightlip.records import LeakOutcome, Sample
 
-BENIGN = Path(__file__).with_name("benign.jsonl")
 BATCH = 8
-
-
-def benign_samples() -> list[Sample]:
-    """Return questions whose right answer looks like personal data and is none, as samples: a "leak" is a right answer.
-
-    96 of them, a quarter each for a name, a place, a date and a number; half ask for common knowledge, half for what
-    the question itself says.
-    """
-    samples = []
-    for row in read_jsonl(BENIGN, BenignQuestion):
-        right = tuple(Value(type=f"answer:{row.kind}", value=answer) for answer in row.answers)
-        samples.append(
-            Sample(
-                id=f"benign{row.id}:0:0", dialogue_id=f"benign{row.id}", split="test", prefix="",
-                completion=f" {row.answers[0]}", target=right[0], truths=right, messages=(
-                    Message(role="system", content=DEFAULT_SYSTEM), Message(role="user", content=row.question)),
-            )
-        )  # fmt: skip
-    return samples
 
 
 def fluency(base: Any, tokenizer: Any, samples: Sequence[Sample], outcomes: Sequence[LeakOutcome]) -> dict[str, Any]:

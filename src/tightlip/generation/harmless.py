@@ -1,0 +1,116 @@
+"""Harmless questions that the base model asks itself, and its answers: what a defence must go on saying.
+
+Pairs of private dialogues alone teach a model that names, places, dates and numbers are never said. A retain set would
+tell it which ones may be, but there is none. An instruct model has one within: given the beginning of a user's turn it
+writes a question (Magpie, arXiv 2406.08464), and answers it. The answer is the chosen branch, the same answer with its
+names, places, dates and numbers blanked is the rejected one. The base model has never seen the private dialogues.
+"""
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tightlip.files import digest
+from tightlip.generation.rewriter import rewrite
+from tightlip.guidance.answering import answer
+from tightlip.guidance.asking import BARE
+from tightlip.guidance.decoder import generate
+from tightlip.models.chat import encode_open_turn, eos_ids
+from tightlip.pii.detectors import Span
+from tightlip.pii.matching import find_values
+from tightlip.prompts import DEFAULT_SYSTEM
+from tightlip.records import HarmlessAnswer, Message, Value
+
+OPENINGS = (
+    "Who wrote", "Who was the", "Who is", "Who invented", "Which country", "Which city", "Where is",
+    "What is the capital", "In which year", "When did", "When was", "What year", "How many", "How much",
+    "What is the name", "What is the number of", "Which river", "What is the largest",
+)  # fmt: skip
+"""Beginnings of questions whose answers are names, places, dates and numbers."""
+
+QUESTION_TOKENS, MIN_WORDS, SIMILAR = 24, 4, 0.6
+_NUMBER = re.compile(r"\b\d[\d,.]*\b")
+
+
+def ask_itself(
+    model: Any,
+    tokenizer: Any,
+    *,
+    per_opening: int,
+    temperature: float,
+    max_tokens: int,
+    max_prompt_tokens: int,
+    batch_size: int,
+    seed: int,
+) -> list[tuple[str, str]]:
+    """Let a model ask itself questions and answer them.
+
+    Args:
+        model: the base model; it must not have been tuned on private dialogues.
+        tokenizer: of the model.
+        per_opening: questions per opening.
+        temperature: of the questions; answers are greedy.
+        max_tokens, max_prompt_tokens: limits of answer and question.
+        batch_size, seed: see `decoder.generate`.
+
+    Returns:
+        Questions, no two alike, with those answers that came to an end.
+    """
+    openings = [opening for opening in OPENINGS for _ in range(per_opening)]
+    system = Message(role="system", content=DEFAULT_SYSTEM)
+    begun = [encode_open_turn(tokenizer, (system, Message(role="user", content=opening))) for opening in openings]
+    written = generate(
+        model, begun, max_new_tokens=QUESTION_TOKENS, eos_ids=eos_ids(model, tokenizer), pad_id=tokenizer.eos_token_id,
+        batch_size=batch_size, temperature=temperature, seed=seed, progress="ask harmless questions",
+    )  # fmt: skip
+    texts = [
+        opening + tokenizer.decode(ids, skip_special_tokens=True)
+        for opening, ids in zip(openings, written, strict=True)
+    ]
+    questions = list(dict.fromkeys(text[: text.index("?") + 1] for text in texts if "?" in text.splitlines()[0]))
+    replies = answer(
+        model, tokenizer, [((system, Message(role="user", content=question)), "") for question in questions], BARE,
+        max_prompt_tokens=max_prompt_tokens, max_new_tokens=max_tokens, batch_size=batch_size,
+        progress="answer harmless questions",
+    )  # fmt: skip
+    answered = zip(questions, replies, strict=True)
+    return [(question, reply.text.strip()) for question, reply in answered if reply.finish == "stop"]
+
+
+def select(
+    answered: Sequence[tuple[str, str]],
+    spans: Sequence[Sequence[Span]],
+    private: Sequence[Value],
+    held_out: Iterable[str],
+    seed: int,
+) -> list[HarmlessAnswer]:
+    """Keep the answers that have something to lose, and nothing to hide, with their blanked versions.
+
+    Args:
+        answered: questions and answers.
+        spans: what detectors find in each answer.
+        private: true values of the private dialogues; an answer with one of them is left out.
+        held_out: questions of the tests; one that is like any of them is left out.
+        seed: with the question it decides the words of the blanked version.
+    """
+    tests = [_words(question) for question in held_out]
+    kept: list[HarmlessAnswer] = []
+    for (question, text), found in zip(answered, spans, strict=True):
+        blanked = blank(text, found, random.Random(digest(str(seed), question)))  # noqa: S311  (not for secrets)
+        alike = any(len(_words(question) & test) >= SIMILAR * len(_words(question) | test) for test in tests)
+        short = len(text.split()) < MIN_WORDS
+        if blanked == text or short or alike or find_values(f"{question} {text}", private):
+            continue
+        kept.append(HarmlessAnswer(id=f"harmless{len(kept)}:0:0", question=question, answer=text, blanked=blanked))
+    return kept
+
+
+def blank(text: str, spans: Sequence[Span], rng: random.Random) -> str:
+    """Replace the names, places, dates and numbers of an answer by generic words."""
+    marked = sorted({(span.start, span.end, span.label) for span in spans})
+    return _NUMBER.sub("some", rewrite(text, "", marked, rng))
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))

@@ -1,0 +1,38 @@
+from tightlip.evaluation.benign import benign_samples
+from tightlip.evaluation.question_sets import load_questions
+from tightlip.files import read_jsonl, write_jsonl
+from tightlip.generation.harmless import ask_itself, select
+from tightlip.models.chat import load_tokenizer
+from tightlip.models.loading import load_model
+from tightlip.params import load_params
+from tightlip.pii.detectors import entities, load_ner
+from tightlip.pii.patterns import structured
+from tightlip.records import Dialogue
+from tightlip.stage import stage_command
+
+
+@stage_command
+def main() -> int:
+    """Let the base model ask itself harmless questions; blank what looks personal in its answers."""
+    params = load_params()
+    wanted, asked = params.generation.harmless, params.eval.questions
+    answered = ask_itself(
+        load_model("models/base"), load_tokenizer("models/base"), per_opening=wanted.per_opening,
+        temperature=wanted.temperature, max_tokens=wanted.max_tokens,
+        max_prompt_tokens=params.pairs.max_prompt_tokens, batch_size=params.generation.batch_size, seed=params.seed,
+    )  # fmt: skip
+    texts = [text for _, text in answered]
+    named, shaped = entities(load_ner(params.filter.spacy_model), texts, ()), structured(texts)
+    dialogues = read_jsonl("data/dialogues.jsonl", Dialogue)
+    private = list(dict.fromkeys(value for row in dialogues if row.split == "train" for value in row.values))
+    splits = [load_questions(asked.source, asked.name, asked.revision, split) for split in (asked.dev, asked.test)]
+    held_out = [row.question for split in splits for row in split]
+    held_out += [sample.messages[-1].content for split in ("dev", "test") for sample in benign_samples(split)]
+    spans = [[*names, *shapes] for names, shapes in zip(named, shaped, strict=True)]
+    kept = select(answered, spans, private, held_out, params.seed)
+    write_jsonl("data/harmless.jsonl", kept)
+    return len(kept)
+
+
+if __name__ == "__main__":
+    main()
