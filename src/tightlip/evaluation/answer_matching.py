@@ -2,10 +2,10 @@
 
 An answer counts for an option only if it can be read in one way; all else is unscored:
 
-- Texts are compared by words: case, ordinary punctuation, white space and articles do not count, signs and operators
-  do. Where one option's text holds another's, the longer one is meant ("carbon dioxide" does not name "carbon").
-  A text after "not" is not named. Where all options begin or end alike ("The planet …", "… dollars"), what is left of
-  one names it too, unless the question itself holds it.
+- Texts are compared by words: case, ordinary punctuation, white space, articles and a plural's "s" do not count, signs
+  and operators do; "seven" is "7". Where one option's text holds another's, the longer one is meant ("carbon dioxide"
+  does not name "carbon"). A text after "not" is not named. Where all options begin or end alike ("The planet …",
+  "… dollars"), what is left of one names it too, unless the question itself holds it.
 - A label is a number, or a letter as MMLU-Pro has them, that stands alone, opens a line ("2. …") or follows "answer",
   "option" or "choice".
 - Several labels, several texts, or a label and another option's text contradict each other.
@@ -50,6 +50,7 @@ _BARE = re.compile(rf"\A\s*(?:{_NUMBER}|[A-Ja-j])\s*[.:]?\s*\Z|{_CUE}(?:{_NUMBER
 
 _NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _DIGITS = {"zero": "0", **{word: str(number) for number, word in enumerate(_NUMBERS, 2)}}  # "one" is mostly a pronoun
+_PLURAL = re.compile(r"(?<=[^\W\d_]{3})(?<![isu])s$")
 _LOOSE = {"a", "i", "no", "one"}
 """Option texts that sentences hold anyway: they are named by the whole answer alone."""
 
@@ -142,4 +143,4 @@ def _words(text: str) -> str:
     text = unicodedata.normalize("NFC", text).casefold().replace("−", "-")
     text = re.sub(r"(?<=\w)['’](?=\w)", "", text)
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    return " ".join(_DIGITS.get(word, word) for word in _WORD.findall(text))
+    return " ".join(_DIGITS.get(word, _PLURAL.sub("", word)) for word in _WORD.findall(text))

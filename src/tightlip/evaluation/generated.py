@@ -1,5 +1,6 @@
 """Usefulness by generated answers: asked as in the paper, scored by the option they name or by a judge."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -61,13 +62,13 @@ def match_answers(
     """Score answers by the option they name; one that names none, or several, is unscored.
 
     Args:
-        replies: the answers. Of one that was cut, the last word does not count: "10" may be the beginning of "100".
+        replies: the answers. Of one that was cut, a word at its end does not count: "10" may be the beginning of "100".
         questions: what they answer.
         options: whether the options were shown with their numbers; if not, numbers and letters name none.
     """
     scored = []
     for reply, question in zip(replies, questions, strict=True):
-        whole = reply.text if reply.finish == "stop" else reply.text.rstrip().rpartition(" ")[0]
+        whole = reply.text if reply.finish == "stop" else re.sub(r"\S*\w\Z", "", reply.text)
         named = named_option(whole, question, numbered=options)
         right = named is not None and question.options[named] == question.options[question.answer_index]
         scored.append(
