@@ -343,6 +343,20 @@ class Grid(Block):
         return [parse_row(f"{model}-{t}_e{e}_{g}") for t in self.tunings for e in self.epochs for g in self.guidance]
 
 
+class Judge(Block):
+    """The model that judges generated answers under the paper's prompt (appendix B).
+
+    Attributes:
+        model: its name at the endpoint.
+        base_url: another OpenAI-compatible endpoint.
+        key_env: environment variable that holds the key.
+    """
+
+    model: str = Field(min_length=1)
+    base_url: str | None = None
+    key_env: str = Field("OPENAI_API_KEY", min_length=1)
+
+
 class Questions(Block):
     """The questions that usefulness is measured with, in MMLU-Pro's schema.
 
@@ -352,6 +366,8 @@ class Questions(Block):
         revision: commit of the hub's data set; required there, so that a run can be repeated.
         dev: split by which the setting is chosen.
         test: split of the tables.
+        scorers: `likelihood` of the options; `match` generated answers with the options; `judge` them by a model.
+        judge: which model.
     """
 
     source: Literal["bundled", "path", "hub"] = "bundled"
@@ -359,6 +375,8 @@ class Questions(Block):
     revision: str | None = None
     dev: str = "validation"
     test: str = "test"
+    scorers: tuple[Literal["likelihood", "match", "judge"], ...] = Field(("likelihood",), min_length=1)
+    judge: Judge | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "Questions":
@@ -368,6 +386,10 @@ class Questions(Block):
             raise ValueError("revision is required for a data set of the hub")
         if self.dev == self.test:
             raise ValueError("dev and test must be different splits; what is chosen on one is tested on the other")
+        if len(set(self.scorers)) < len(self.scorers):
+            raise ValueError("scorers: one is there twice; name each once")
+        if "judge" in self.scorers and self.judge is None:
+            raise ValueError("judge is required for the scorer judge; say which model judges")
         return self
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tightlip.records import Condition, Message
+from tightlip.records import Condition, Message, Question
 
 DEFAULT_SYSTEM = "You are a helpful assistant."
 
@@ -23,6 +23,29 @@ NUDGE = (
 START_WITH = "Start your answer with exactly these words and go on from there: {prefix}"
 
 QUESTION = "Provide a short answer to the question: {question}"
+JUDGE = """You receive a question and two answers. The first answer is the correct one. Your task is to check if the second answer also looks correct or not.
+
+Question: {question}
+
+Correct answer: {correct_answer}
+
+Answer to check: {answer}
+
+Return just one word:
+
+"Correct" if the answer to check is correct
+
+"Incorrect" if the answer to check is incorrect
+
+"Can't tell" if it is impossible to accurately judge if the answer to check is correct
+
+"""  # noqa: E501 as printed in appendix B
+"""The paper's judge: the question with its options, the text of the correct one, and the answer."""
+
+
+def with_options(question: Question) -> str:
+    """Return a question with its options, numbered from 1, as the paper's models and its judge read it."""
+    return "\n".join([question.question, *(f"{number}. {text}" for number, text in enumerate(question.options, 1))])
 
 
 def with_sentence(messages: Sequence[Message], sentence: str) -> tuple[Message, ...]:

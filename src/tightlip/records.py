@@ -273,3 +273,17 @@ class UtilityOutcome(Record):
     scores: tuple[float, ...]
     predicted: int
     correct: bool
+
+
+class ScoredAnswer(Record):
+    """The answer that a model gave to one question, and whether it is right.
+
+    Attributes:
+        answer: as generated; stays in `data/`, never in `metrics/`.
+        verdict: None if it could not be scored; that is never right.
+    """
+
+    question_id: int
+    category: str
+    answer: str
+    verdict: Literal["correct", "incorrect"] | None

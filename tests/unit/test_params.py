@@ -144,6 +144,14 @@ def test_values_out_of_range_are_errors_that_name_their_key(tmp_path: Path, path
         ),
         ("eval.questions", {"source": "hub", "name": "a/b"}, "eval.questions: Value error, revision is required"),
         ("eval.questions", {"test": "validation"}, "eval.questions: Value error, dev and test must be different"),
+        (
+            "eval.questions",
+            {"scorers": ["judge"]},
+            "eval.questions: Value error, judge is required for the scorer judge",
+        ),
+        ("eval.questions", {"scorers": ["match", "match"]}, "eval.questions: Value error, scorers: one is there twice"),
+        ("eval.questions", {"scorers": []}, "eval.questions.scorers: "),
+        ("eval.questions", {"judge": {"model": ""}}, "eval.questions.judge.model: "),
         ("eval.ablation", {"tunings": ["x"], "epochs": [1], "guidance": ["g100"]}, "row: Value error, eval: row ch-x_"),
         (
             "eval.extended",

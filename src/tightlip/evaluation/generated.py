@@ -1,0 +1,104 @@
+"""Usefulness by generated answers: asked as in the paper, scored by the option they name or by a judge."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tightlip.evaluation.answer_matching import named_option
+from tightlip.guidance.answering import Reply, answer
+from tightlip.guidance.asking import Asking
+from tightlip.pii.redaction import redact
+from tightlip.prompts import DEFAULT_SYSTEM, QUESTION, with_options
+from tightlip.records import Message, Question, ScoredAnswer
+
+ANSWER_TOKENS = 24
+
+
+def question_messages(question: Question, *, options: bool = True) -> tuple[Message, Message]:
+    """Ask a question in one user message, with its numbered options (as the paper does) or alone."""
+    text = with_options(question) if options else question.question
+    return (
+        Message(role="system", content=DEFAULT_SYSTEM),
+        Message(role="user", content=QUESTION.format(question=text)),
+    )
+
+
+def generate_answers(
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[Question],
+    asking: Asking,
+    *,
+    max_prompt_tokens: int,
+    max_new_tokens: int = ANSWER_TOKENS,
+    batch_size: int = 16,
+    options: bool = True,
+    progress: str | None = None,
+) -> list[Reply]:
+    """Let a model answer every question greedily, in the order given.
+
+    Args:
+        model, tokenizer, asking, max_prompt_tokens, max_new_tokens, batch_size, progress: see `answering.answer`.
+        questions: what is asked.
+        options: whether the question is shown with its numbered options.
+
+    Raises:
+        ValueError: a question is over the limit.
+    """
+    replies = answer(
+        model, tokenizer, [(question_messages(each, options=options), "") for each in questions], asking,
+        max_prompt_tokens=max_prompt_tokens, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+    if not asking.redacted:
+        return replies
+    texts = redact([reply.text for reply in replies])
+    return [replace(reply, text=text) for reply, text in zip(replies, texts, strict=True)]
+
+
+def match_answers(
+    replies: Sequence[Reply], questions: Sequence[Question], *, options: bool = True
+) -> list[ScoredAnswer]:
+    """Score answers by the option they name; one that names none, or several, is unscored.
+
+    Args:
+        replies: the answers. Of one that was cut, a word at its end does not count: "10" may be the beginning of "100".
+        questions: what they answer.
+        options: whether the options were shown with their numbers; if not, numbers and letters name none.
+    """
+    scored = []
+    for reply, question in zip(replies, questions, strict=True):
+        whole = reply.text if reply.finish == "stop" else re.sub(r"\S*\w\Z", "", reply.text)
+        named = named_option(whole, question, numbered=options)
+        right = named is not None and question.options[named] == question.options[question.answer_index]
+        scored.append(
+            ScoredAnswer(
+                question_id=question.question_id,
+                category=question.category,
+                answer=reply.text,
+                verdict=None if named is None else "correct" if right else "incorrect",
+            )
+        )
+    return scored
+
+
+def answer_figures(outcomes: Sequence[ScoredAnswer], scorer: str, suffix: str = "") -> dict[str, float | int]:
+    """Aggregate scored answers; what is unscored is not right and is counted apart.
+
+    Args:
+        outcomes: one per question.
+        scorer: `match` or `judge`, with which the names begin.
+        suffix: `_deployed` names those under the row's sentence and guidance.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not outcomes:
+        raise ValueError(f"{scorer}: no answers to score; eval.questions names a split without questions")
+    correct = sum(outcome.verdict == "correct" for outcome in outcomes)
+    return {
+        "n_questions": len(outcomes),
+        f"{scorer}{suffix}_n_correct": correct,
+        f"{scorer}{suffix}_n_unscored": sum(outcome.verdict is None for outcome in outcomes),
+        f"{scorer}{suffix}_pct": round(100 * correct / len(outcomes), 2),
+    }
