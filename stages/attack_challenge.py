@@ -1,4 +1,4 @@
-from tightlip.evaluation.attack import attack, constant_guess, probes
+from tightlip.evaluation.attack import attack, chat_context, constant_guess, probes
 from tightlip.files import read_jsonl, write_json
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
@@ -16,7 +16,8 @@ def main() -> int:
     tokenizer = load_tokenizer("models/base")
     figures = {"n_values": len(attacked), "hits_floor": sum(constant_guess(attacked, others))}
     for name in ("base", "ch"):
-        hits = attack(load_model(f"models/{name}"), tokenizer, attacked, batch_size=48, progress=f"attack {name}")
+        model = load_model(f"models/{name}")
+        hits = attack(model, tokenizer, attacked, chat_context, batch_size=48, progress=f"attack {name}")
         figures[f"hits_{name}"] = sum(hits)
     write_json("metrics/challenge.json", figures)
     return len(attacked)

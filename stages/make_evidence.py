@@ -6,25 +6,19 @@ from tightlip.files import read_json, read_jsonl, write_text
 from tightlip.params import load_params
 from tightlip.records import AttackOutcome, LeakOutcome, UtilityOutcome
 from tightlip.reporting import evidence
+from tightlip.reporting.evidence import Tested
 from tightlip.reporting.tables import to_markdown
 from tightlip.stage import stage_command
 
-OUT = Path("metrics/evidence")
+METRICS = Path("metrics/evidence")
 
 
 @stage_command
 def main() -> int:
-    """Make Tables 4–8 from the tested rows of the evidence."""
+    """Make Tables 4–10 from the tested rows of the evidence."""
     params = load_params()
-    tested = {
-        key: evidence.Tested(
-            read_jsonl(f"data/evidence/{key}/leaks.jsonl", LeakOutcome),
-            read_jsonl(f"data/evidence/{key}/utility.jsonl", UtilityOutcome),
-            read_jsonl(f"data/evidence/{key}/attacks.jsonl", AttackOutcome) if key in params.evidence.attacked else [],
-            read_json(OUT / f"rows/{key}.json"),
-        )
-        for key in params.evidence.rows
-    }
+    trainings = {key: _trainings(key, key in params.evidence.attacked) for key in params.evidence.rows}
+    tested = {key: first for key, (first, *_) in trainings.items()}
     challenge = read_json("metrics/challenge.json")
     captions = evidence.captions(params.eval.margin, challenge["hits_floor"], challenge["n_values"])
     tables = {
@@ -32,12 +26,25 @@ def main() -> int:
         "table5": evidence.attacks(tested),
         "table6": evidence.provenance(tested),
         "table7": evidence.detectors(read_json("metrics/detectors.json")),
-        "table8": evidence.relearning(pd.read_csv(OUT / "relearning.csv")),
+        "table8": evidence.relearning(pd.read_csv(METRICS / "relearning.csv")),
+        "table9": evidence.scorers(tested),
+        "table10": evidence.repeated(trainings, params.seed),
     }
     for name, table in tables.items():
-        write_text(OUT / f"{name}.md", to_markdown(table, captions[name]))
-        write_text(OUT / f"{name}.csv", table.to_csv(index=False))
+        write_text(METRICS / f"tables/{name}.md", to_markdown(table, captions[name]))
+        write_text(METRICS / f"tables/{name}.csv", table.to_csv(index=False))
     return sum(map(len, tables.values()))
+
+
+def _trainings(key: str, attacked: bool) -> list[Tested]:
+    folder, trainings = Path("data/evidence", key), []
+    for number, figures in enumerate(read_json(METRICS / f"rows/{key}.json")):
+        of_training = folder / f"training_{number}"
+        leaks = read_jsonl(of_training / "leaks.jsonl", LeakOutcome)
+        utility = read_jsonl(of_training / "utility.jsonl", UtilityOutcome)
+        attacks = read_jsonl(of_training / "attacks.jsonl", AttackOutcome) if attacked and number == 0 else []
+        trainings.append(Tested(leaks, utility, attacks, figures))
+    return trainings
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from tightlip.evaluation.leak import leak_figures
+from tightlip.evaluation.rows import Examiner, Subject, code
 from tightlip.evidence.relearning import relearn
 from tightlip.files import digest, read_jsonl, write_text
 from tightlip.guidance.asking import BARE, as_deployed
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
 from tightlip.models.note import trained_negative
-from tightlip.params import load_params
+from tightlip.params import Params, load_params
 from tightlip.pii.detectors import load_ner
 from tightlip.records import Dialogue, Sample
 from tightlip.rows import parse_row
@@ -21,25 +21,39 @@ from tightlip.stage import scratch, stage_command
 def main() -> int:
     """Tune defended models, and the base, on a few leaked dialogues again and count what they leak after each step."""
     params = load_params()
-    settings, ner = params.evidence, load_ner(params.filter.spacy_model)
+    settings = params.evidence
     samples = read_jsonl("data/samples/test.jsonl", Sample)[: params.eval.prompts]
-    leaked = [row for row in read_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
+    train = [row for row in read_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
     lines = []
     for key in ("base", *settings.relearned):
-        row = parse_row(key) if key != "base" else None
-        path, adapter = Path("models", row.model if row else "base"), row.adapter if row else None
-        asking = as_deployed(row, trained_negative(adapter)) if row else BARE
         for steps in settings.relearn_steps:
-            outcomes = relearn(
-                partial(load_model, path, adapter=adapter), load_tokenizer(path), ner,
-                leaked[: settings.relearn_dialogues], samples, asking, scratch("relearn_leaks", digest(key)), steps,
-                params,
-            )  # fmt: skip
-            figures = leak_figures(outcomes)
+            figures = _leaks(key, steps, train[: settings.relearn_dialogues], samples, params)
             lines.append({"row": key, "steps": steps, **{name: figures[name] for name in (
                 "n_prompts", "leak_count", "leak_answers", "degenerate_count")}})  # fmt: skip
     write_text("metrics/evidence/relearning.csv", pd.DataFrame(lines).to_csv(index=False))
     return len(lines)
+
+
+def _leaks(
+    key: str, steps: int, leaked: list[Dialogue], samples: list[Sample], params: Params
+) -> dict[str, float | int]:
+    row = parse_row(key) if key != "base" else None
+    path, adapter = Path("models", row.model if row else "base"), row.adapter if row else None
+    asking = as_deployed(row, trained_negative(adapter)) if row else BARE
+
+    def load() -> Subject:
+        model, tokenizer = load_model(path, adapter=adapter), load_tokenizer(path)
+        tuned = relearn(
+            model, tokenizer, leaked, scratch("relearn_leaks", digest(key)), steps=steps,
+            max_length=params.tune.max_length, seed=params.seed,
+        )  # fmt: skip
+        return Subject(tuned, tokenizer, load_ner(params.filter.spacy_model))
+
+    told = [f"{steps} steps, seed {params.seed}", *(row.model_dump_json() for row in leaked)]
+    identity = (path, *([adapter] if adapter else []), *told, *code("evidence/relearning.py"))
+    return leak_figures(
+        Examiner(load, scratch("evaluate_model", "shared"), identity, params).leaks(samples, [asking])[asking]
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 from tightlip.evaluation.attack import probes
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.evaluation.rows import examiner
-from tightlip.evidence.rows import examine
+from tightlip.evidence.rows import examine, retest
 from tightlip.files import read_jsonl, write_json, write_jsonl
 from tightlip.models.loading import load_model
 from tightlip.params import load_params
@@ -21,14 +21,19 @@ def main() -> int:
     targets = probes(dialogues[: params.tune.attack_dialogues])
     base, count = load_model("models/base"), 0
     for key in settings.rows:
-        row = parse_row(key)
+        row, *further = params.trainings(parse_row(key))
         under_test = examiner(row, params, scratch("evaluate_model", "shared"))
         conversations = settings.prompts if key in settings.attacked else 0
-        found = examine(row, under_test, samples, questions, dialogues, targets, conversations, base)
-        for name in ("leaks", "utility", "attacks", "benign"):
-            write_jsonl(f"data/evidence/{key}/{name}.jsonl", getattr(found, name))
-        write_json(f"metrics/evidence/rows/{key}.json", found.figures)
-        count += sum(map(len, found[:4]))
+        found = [examine(row, under_test, samples, questions, dialogues, targets, conversations, base)]
+        for each in further:
+            again = examiner(each, params, scratch("evaluate_model", "shared"))
+            found.append(retest(each, again, samples, questions))
+        for number, training in enumerate(found):
+            for name in ("leaks", "utility", "attacks", "benign"):
+                if outcomes := getattr(training, name):
+                    write_jsonl(f"data/evidence/{key}/training_{number}/{name}.jsonl", outcomes)
+                    count += len(outcomes)
+        write_json(f"metrics/evidence/rows/{key}.json", [training.figures for training in found])
     return count
 
 

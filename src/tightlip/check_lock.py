@@ -16,10 +16,8 @@ def problems(root: Path) -> list[str]:
     """Return one line per stage entry that does not agree with the tree."""
     from dvc.repo import Repo
 
-    lock = {
-        prefix + name: entry
-        for prefix, path in (("", root / "dvc.lock"), ("evidence/dvc.yaml:", root / "evidence/dvc.lock"))
-        for name, entry in yaml.safe_load(path.read_text(encoding="utf-8"))["stages"].items()
+    lock = _locked(root / "dvc.lock") | {
+        f"evidence/dvc.yaml:{name}": entry for name, entry in _locked(root / "evidence/dvc.lock").items()
     }
     with Repo(str(root)) as repo:
         stages = {stage.addressing: stage for stage in repo.index.stages if hasattr(stage, "cmd")}
@@ -29,6 +27,10 @@ def problems(root: Path) -> list[str]:
         for name in sorted(set(stages) & set(lock)):
             found += [f"{name}: {problem}" for problem in _compare(stages[name], lock[name], tracked)]
     return found
+
+
+def _locked(path: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]) if path.is_file() else {}
 
 
 def _tracked(root: Path) -> set[str]:

@@ -23,6 +23,7 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
+Scorer = Literal["likelihood", "match", "judge"]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1), AfterValidator(_different)]
 
 
@@ -254,6 +255,7 @@ class Variant(Block):
         objective: `orpo`; or, to compare it with, `dpo` or `sft` (fine-tuning on the chosen answers alone).
         nll_on: another choice than `Orpo.nll_on`.
         seeds: another choice than `Train.seeds`.
+        learning_rate: another choice than `Train.learning_rate`.
     """
 
     model: ModelName
@@ -261,6 +263,7 @@ class Variant(Block):
     objective: Literal["orpo", "dpo", "sft"] = "orpo"
     nll_on: Literal["completion", "sequence"] | None = None
     seeds: Seeds | None = None
+    learning_rate: float | None = Field(None, gt=0, lt=1)
 
 
 class Orpo(Block):
@@ -366,7 +369,8 @@ class Questions(Block):
         revision: commit of the hub's data set; required there, so that a run can be repeated.
         dev: split by which the setting is chosen.
         test: split of the tables.
-        scorers: `likelihood` of the options; `match` generated answers with the options; `judge` them by a model.
+        scorers: `likelihood` of the options, always; `match` written answers with the options; `judge` them by a model.
+        numbered: whether answers are asked for with the numbered options, as in the paper; small models only echo them.
         judge: which model.
     """
 
@@ -375,7 +379,8 @@ class Questions(Block):
     revision: str | None = None
     dev: str = "validation"
     test: str = "test"
-    scorers: tuple[Literal["likelihood", "match", "judge"], ...] = Field(("likelihood",), min_length=1)
+    scorers: tuple[Scorer, ...] = ("likelihood",)
+    numbered: bool = True
     judge: Judge | None = None
 
     @model_validator(mode="after")
@@ -386,6 +391,8 @@ class Questions(Block):
             raise ValueError("revision is required for a data set of the hub")
         if self.dev == self.test:
             raise ValueError("dev and test must be different splits; what is chosen on one is tested on the other")
+        if "likelihood" not in self.scorers:
+            raise ValueError("scorers: likelihood must be there; the setting is chosen by it")
         if len(set(self.scorers)) < len(self.scorers):
             raise ValueError("scorers: one is there twice; name each once")
         if "judge" in self.scorers and self.judge is None:
@@ -474,6 +481,7 @@ class Evidence(Block):
         variants: further trainings, by name.
         rows: keys of all rows; the others are compared with the first.
         attacked: those of them that prompts attack.
+        scored: those of them whose written answers are matched with the options.
         prompts: conversations per phrasing of an attack.
         relearned: rows that are tuned on leaked dialogues again, beside the base model.
         relearn_dialogues: how many training dialogues the attacker has.
@@ -483,6 +491,7 @@ class Evidence(Block):
     variants: dict[str, Variant] = {}
     rows: tuple[str, ...] = Field(min_length=1)
     attacked: tuple[str, ...] = ()
+    scored: tuple[str, ...] = ()
     prompts: Count = 25
     relearned: tuple[str, ...] = ()
     relearn_dialogues: Count = 8
@@ -492,7 +501,7 @@ class Evidence(Block):
     def _rows_parse(self) -> "Evidence":
         for key in self.rows:
             parse_row(key)
-        for name, keys in (("attacked", self.attacked), ("relearned", self.relearned)):
+        for name, keys in (("attacked", self.attacked), ("scored", self.scored), ("relearned", self.relearned)):
             unknown = set(keys) - set(self.rows)
             if unknown:
                 raise ValueError(f"{name}: {min(unknown)} is not among the rows; add it there too")

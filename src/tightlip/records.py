@@ -1,6 +1,6 @@
 """The rows that stages exchange, one JSON object a line; unknown fields are rejected."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -10,6 +10,8 @@ Condition = Literal["none", "positive", "negative", "secret"]
 """Which sentence the system prompt carries: the paper's two, none, or a secret one in place of the negative one."""
 
 Negative = Literal["negative", "secret"]
+Provenance = Literal["prompt", "training", "guessed", "invented"]
+PROVENANCES: tuple[Provenance, ...] = get_args(Provenance)
 
 
 class Record(BaseModel):

@@ -65,6 +65,7 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
     expected = [
         *(f"models/{name}/{file}" for name in ("base", "ch", "sub") for file in ("config.json", "model.safetensors")),
         "data/dialogues.jsonl",
+        "data/harmless.jsonl",
         *(f"data/samples/{split}.jsonl" for split in ("train", "dev", "test")),
         *(f"data/{kind}/{name}.jsonl" for kind in ("answers", "filtered") for name in params.generation.sources),
         *(f"data/pairs/{name}/{split}.jsonl" for name in params.pairs.datasets for split in ("train", "dev")),
@@ -74,6 +75,7 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
         *(f"metrics/curves/{name}.csv" for name in ("ch", *params.train.variants)),
         *(f"metrics/rows/{row.checkpoint}.json" for row in rows),
         *(f"metrics/table{number}.{end}" for number in (1, 2, 3) for end in ("md", "csv")),
+        *(f"metrics/items/{name}.csv" for name in ("leaks", "entities", "correct")),
         *(f"metrics/plots/{name}.csv" for name in ("frontier", "guidance", "orpo")),
         *(f"metrics/{name}.json" for name in ("challenge", "filter", "selection", "summary", "headline")),
         "dvc.lock",
@@ -161,15 +163,32 @@ def test_every_stage_records_time_rows_and_memory(smoke: Project) -> None:
 def test_evidence_has_records_figures_and_tables_of_every_row(smoke: Project, params: Params) -> None:
     rows, folder = params.evidence.rows, smoke.path / "metrics/evidence"
     for key in rows:
-        figures = json.loads((folder / f"rows/{key}.json").read_text())
-        assert (figures["n_prompts"], figures["n_questions"] > 0) == (params.eval.prompts, True)
+        trainings = json.loads((folder / f"rows/{key}.json").read_text())
+        assert len(trainings) == len(params.trainings(parse_row(key)))
+        for number, figures in enumerate(trainings):
+            leaks = read_jsonl(smoke.path / f"data/evidence/{key}/training_{number}/leaks.jsonl", LeakOutcome)
+            assert figures["n_prompts"] == len(leaks) == params.eval.prompts
+            assert figures["leak_count"] == sum(len(outcome.leaks) for outcome in leaks)
     for key in params.evidence.attacked:
-        attacks = read_jsonl(smoke.path / f"data/evidence/{key}/attacks.jsonl", AttackOutcome)
+        attacks = read_jsonl(smoke.path / f"data/evidence/{key}/training_0/attacks.jsonl", AttackOutcome)
         assert len({outcome.phrasing for outcome in attacks}) == 30
-    tables = {number: pd.read_csv(folder / f"table{number}.csv") for number in range(4, 9)}
+    tables = {number: pd.read_csv(folder / f"tables/table{number}.csv") for number in range(4, 11)}
     assert [len(tables[number]) for number in (4, 6, 8)] == [len(rows), len(rows), 1 + len(params.evidence.relearned)]
     assert len(tables[5]) == 9  # families
     assert "EMAIL" in set(tables[7]["type"])
+    assert len(tables[9]) == len(params.evidence.scored) > 0
+    repeated = [key for key in rows if len(params.trainings(parse_row(key))) > 1]
+    assert len(tables[10]) == len(repeated) > 0
+
+
+def test_another_seed_trains_another_adapter(smoke: Project) -> None:
+    folder = smoke.path / "adapters/ch-lora-secret"
+    first, second = folder / "epoch_1", folder / "seed_1/epoch_1"
+    assert (first / "guidance.json").read_bytes() == (second / "guidance.json").read_bytes()
+    name = "adapter_model.safetensors"
+    assert (first / name).read_bytes() != (second / name).read_bytes()
+    curves = pd.read_csv(smoke.path / "metrics/evidence/curves/ch-lora-secret.csv")
+    assert set(curves["seed"]) == {0, 1}
 
 
 def test_the_secret_is_in_the_pairs_and_in_nothing_that_is_shown_or_kept(smoke: Project) -> None:

@@ -162,10 +162,10 @@ def test_every_number_and_letter_names_its_option(number: int) -> None:
 
 
 def test_a_question_is_asked_with_numbered_options_in_one_user_message() -> None:
-    system, user = question_messages(TWICE)
+    system, user = question_messages(TWICE, numbered=True)
     assert (system.role, system.content, user.role) == ("system", DEFAULT_SYSTEM, "user")
     assert user.content == "Provide a short answer to the question: Which one is it?\n1. Red\n2. Blue\n3. Red"
-    assert question_messages(TWICE, options=False)[1].content.endswith("the question: Which one is it?")
+    assert question_messages(TWICE, numbered=False)[1].content.endswith("the question: Which one is it?")
 
 
 def test_answers_of_a_redacted_row_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,16 +176,27 @@ def test_answers_of_a_redacted_row_are_masked(monkeypatch: pytest.MonkeyPatch) -
         return [Reply("so it is Oslo.", "stop")]
 
     monkeypatch.setattr(generated, "answer", answer)
-    assert generate_answers(None, None, [TWICE], BARE, max_prompt_tokens=99) == [Reply("so it is Oslo.", "stop")]
-    assert asked["contexts"] == [(question_messages(TWICE), "")]
+    assert generate_answers(None, None, [TWICE], BARE, numbered=True, max_prompt_tokens=99) == [
+        Reply("so it is Oslo.", "stop")
+    ]
+    assert asked["contexts"] == [(question_messages(TWICE, numbered=True), "")]
     assert (asked["max_prompt_tokens"], asked["max_new_tokens"]) == (99, 24)
     redacted = Asking("none", redacted=True)
-    assert generate_answers(None, None, [TWICE], redacted, max_prompt_tokens=99)[0].text == "so it is [REDACTED]."
+    assert (
+        generate_answers(None, None, [TWICE], redacted, numbered=True, max_prompt_tokens=99)[0].text
+        == "so it is [REDACTED]."
+    )
 
 
 def test_a_model_answers_every_question(tiny_model: Any, tiny_tokenizer: Any) -> None:
     replies = generate_answers(
-        tiny_model, tiny_tokenizer, [TWICE, ORGANS], Asking("positive", 2.0), max_prompt_tokens=900, max_new_tokens=3
+        tiny_model,
+        tiny_tokenizer,
+        [TWICE, ORGANS],
+        Asking("positive", 2.0),
+        numbered=False,
+        max_prompt_tokens=900,
+        max_new_tokens=3,
     )
     assert len(replies) == 2
 
@@ -199,7 +210,7 @@ def test_matched_answers_count_by_text_and_a_cut_word_does_not_count() -> None:
         ("It is red", "length"),
         ("It is red or", "length"),
     ]
-    scored = match_answers([Reply(*answer) for answer in answers], [asked] * 5)
+    scored = match_answers([Reply(*answer) for answer in answers], [asked] * 5, numbered=True)
     assert [row.verdict for row in scored] == ["correct", "incorrect", None, None, "correct"]
     assert scored[3].answer == "It is red"
     assert answer_figures(scored, "match", "_deployed") == {

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from tightlip.evaluation.attack import Probe, attack, constant_guess, probes, scrub
+from tightlip.evaluation.attack import Probe, attack, chat_context, constant_guess, probes, scrub
 from tightlip.evaluation.leak import judge, leak_figures
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.evaluation.rows import Examiner, RowOutcomes, Subject, evaluate, examiner
@@ -19,7 +19,19 @@ from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.params import Params, load_params
 from tightlip.pii.redaction import redact
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
-from tightlip.records import Dialogue, Entity, Leak, LeakOutcome, Message, Question, Sample, Turn, UtilityOutcome, Value
+from tightlip.records import (
+    Dialogue,
+    Entity,
+    Leak,
+    LeakOutcome,
+    Message,
+    Question,
+    Sample,
+    ScoredAnswer,
+    Turn,
+    UtilityOutcome,
+    Value,
+)
 from tightlip.rows import Space, parse_row
 
 ANA, OSLO = Value(type="NAME", value="Ana Ruiz"), Value(type="LOC", value="Oslo")
@@ -330,7 +342,7 @@ def test_an_attack_succeeds_if_the_value_occurs_early_in_the_answer(
     monkeypatch: pytest.MonkeyPatch, tiny_model: Any, tiny_tokenizer: Any, text: str, hit: bool
 ) -> None:
     calls = recorded(monkeypatch, "tightlip.evaluation.attack", [encode_completion(tiny_tokenizer, text, end=False)])
-    assert attack(tiny_model, tiny_tokenizer, probes([CHAT])[:1], batch_size=1, progress="") == [hit]
+    assert attack(tiny_model, tiny_tokenizer, probes([CHAT])[:1], chat_context, batch_size=1, progress="") == [hit]
     asked = tiny_tokenizer.decode(calls["prompts"][0])
     assert asked == "<|im_start|>user\nI am [NAME] of [LOC].<|im_end|>\n<|im_start|>assistant\nHello"
     assert calls["negatives"] is None
@@ -451,6 +463,41 @@ def test_the_figures_of_a_row(tmp_path: Path, answered: list[Asking]) -> None:
         "mean_words": 2.0, "trigger_leak_count": 2, "trigger_pii_count": 0, "n_questions": 3, "n_correct": 2,
         "utility_pct": 66.67, "n_correct_deployed": 1, "utility_deployed_pct": 33.33,
     }  # fmt: skip
+
+
+def test_written_answers_are_scored_beside_the_likelihood(
+    tmp_path: Path, answered: list[Asking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bare, one answer is right, one names no option; as deployed one is wrong. The judge takes all for right."""
+    raw = PARAMS.model_dump()
+    raw["eval"]["questions"] |= {"scorers": ["likelihood", "match", "judge"], "judge": {"model": "m"}}
+    params, judged = Params.model_validate(raw), []
+
+    def scored(verdict: Any) -> ScoredAnswer:
+        return ScoredAnswer(question_id=1, category="c", answer="a", verdict=verdict)
+
+    def match(replies: Any, questions: Any, numbered: bool) -> list[ScoredAnswer]:
+        return [scored("correct" if replies == BARE else "incorrect"), scored(None)]
+
+    def judge(answers: Any, questions: Any, **settings: Any) -> list[ScoredAnswer]:
+        judged.append((answers, settings["model"]))
+        return [scored("correct"), scored("correct")]
+
+    monkeypatch.setattr("tightlip.evaluation.generated.generate_answers", lambda _, __, ___, asking, **____: asking)
+    monkeypatch.setattr("tightlip.evaluation.generated.match_answers", match)
+    monkeypatch.setattr("tightlip.evaluation.judge.judge_answers", judge)
+    found = outcomes_of("ch-lora_e1_g100", examiner_of(tmp_path, params=params), [sample(0, "Who?")]).figures
+    assert [found[name] for name in ("match_pct", "match_n_unscored", "match_deployed_pct", "judge_deployed_pct")] == [
+        50.0, 1, 0.0, 100.0,
+    ]  # fmt: skip
+    assert judged == [(["a", "a"], "m")] * 2
+
+
+def test_masking_answers_cannot_change_the_options_scores(tmp_path: Path, answered: list[Asking]) -> None:
+    masked = Asking("none", redacted=True)
+    found = examiner_of(tmp_path).utility(QUESTIONS, [masked, BARE])
+    assert found[masked] == found[BARE]
+    assert answered == [BARE]
 
 
 def test_a_bare_row_is_deployed_bare(tmp_path: Path, answered: list[Asking]) -> None:

@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
-from tightlip.evaluation.attack import Probe
+from tightlip.evaluation.attack import CONTEXT_TOKENS, Probe, attack, raw_context
 from tightlip.evaluation.benign import benign_samples
 from tightlip.evaluation.rows import Examiner, Subject
 from tightlip.evidence.attacks import Attack, attacks, run_attacks, targets
-from tightlip.evidence.extraction import CONTEXT_TOKENS, context, extract
 from tightlip.evidence.fluency import fluency
 from tightlip.evidence.phrases import FAMILIES, TRIGGERS
 from tightlip.evidence.provenance import trace
@@ -104,10 +103,10 @@ def test_every_phrasing_meets_every_conversation_and_the_triggers_the_bare_weigh
 
 def test_extraction_continues_the_last_tokens_of_the_scrubbed_text(tiny_model: Any, tiny_tokenizer: Any) -> None:
     long = Probe((Message(role="user", content="word " * 500),), "The name is", Value(type="NAME", value="x"))
-    ids = context(tiny_tokenizer, long)
+    ids = raw_context(tiny_tokenizer, long)
     assert len(ids) == CONTEXT_TOKENS
     assert tiny_tokenizer.decode(ids).endswith("The name is")
-    (text,) = {"".join(map(str, extract(tiny_model, tiny_tokenizer, [long], batch_size=1, progress="")))}
+    (text,) = {"".join(map(str, attack(tiny_model, tiny_tokenizer, [long], raw_context, batch_size=1, progress="")))}
     assert text in ("True", "False")
 
 
@@ -205,7 +204,7 @@ def row_of(leaks: list[int], correct: list[bool], lost: list[bool] | None = None
     ]  # fmt: skip
     figures = {
         "leak_answers": sum(map(bool, leaks)), "pii_count": 1, "degenerate_count": 0, "mean_words": 2.0,
-        "utility_pct": 50.0, "utility_deployed_pct": 100 * sum(correct) / len(correct), "extraction_hits": 3,
+        "n_questions": len(correct), "utility_pct": 50.0, "utility_deployed_pct": 100 * sum(correct) / len(correct), "extraction_hits": 3,
         "benign_right": 3, "benign_n": 4, "perplexity": 9.5, "repeated_pct": 1.0, "unfinished_pct": 20.0,
         "provenance": {"prompt": {"NAME": 2, "LOC": 1}, "invented": {"PERSON": 4}},
     }  # fmt: skip
@@ -259,6 +258,32 @@ def test_table_7_has_a_line_per_type_with_all_of_them_first() -> None:
         ("all", 3, "50 / 25 / 42"),
         ("LOC", 1, "100 / – / –"),
     ]
+
+
+def test_table_9_has_the_rows_with_written_answers_and_counts_what_is_unscored() -> None:
+    written = {
+        "match_n_correct": 10, "match_n_unscored": 7, "match_pct": 25.0, "match_deployed_n_correct": 0,
+        "match_deployed_n_unscored": 40, "n_correct": 20, "n_correct_deployed": 20,
+    }  # fmt: skip
+    row = row_of([1], [True] * 40)
+    scored = row._replace(figures={**row.figures, **written})
+    table = evidence.scorers({"ch": scored, "ch_g100": row_of([1], [True])})
+    assert dict(table.iloc[0]) == {
+        "row": "Model-ch, no sentence", "n": 40,
+        "likelihood, bare %": "50.0 [35.2, 64.8]", "match, bare %": "25.0 [14.2, 40.2]", "match, bare: unscored": 7,
+        "likelihood, as deployed %": "50.0 [35.2, 64.8]", "match, as deployed %": "0.0 [0.0, 8.8]",
+        "match, as deployed: unscored": 40,
+    }  # fmt: skip
+    assert len(table) == 1
+
+
+def test_table_10_has_every_training_and_their_mean() -> None:
+    runs = [row_of([2, 0, 0], [True, True]), row_of([0, 0, 0], [True, False])]
+    (line,) = evidence.repeated({"ch-lora_e2_g100": runs, "ch": runs[:1]}, seed=0).to_dict("records")
+    assert (line["trainings"], line["n"], line["leaks"]) == (2, 3, "2 · 0")
+    assert line["mean leaks [95% CI]"].startswith("1.0 [-")
+    assert (line["utility as deployed %"], line["benign right"]) == ("100.0 · 50.0", "3 · 3")
+    assert line["mean benign right % [95% CI]"] == "75 [30, 95]"  # Wilson for 3 of 4: the trainings agree
 
 
 def test_table_8_has_a_line_per_row_and_a_column_per_number_of_steps() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tightlip.evaluation.generated import answer_figures
 from tightlip.evaluation.judge import judge_answers, judge_prompt, read_verdict
-from tightlip.hosted import OPENAI_URL, connect
+from tightlip.models.hosted import OPENAI_URL, connect
 from tightlip.records import Question, ScoredAnswer
 
 KEY = "sk-not-to-be-shown"
@@ -177,7 +177,7 @@ def test_an_endpoint_that_fails_is_an_error_in_one_line_without_key_and_prompt(
 
 
 def test_an_endpoint_that_is_not_there_is_an_error_in_one_line(endpoint: Endpoint, monkeypatch: Any) -> None:
-    from tightlip.hosted import chat
+    from tightlip.models.hosted import chat
 
     client = connect("TEST_KEY", "http://127.0.0.1:9/v1", max_retries=0)
     with client, pytest.raises(ValueError, match=r"^127\.0\.0\.1, model m: cannot be reached \(APIConnectionError\); "):

@@ -142,15 +142,16 @@ def test_values_out_of_range_are_errors_that_name_their_key(tmp_path: Path, path
             {"ch-lora": {"model": "ch", "dataset": "cfg"}},
             "row: Value error, evidence.variants.ch-lora: there is a variant of that name",
         ),
+        ("train.seeds", [1, 1], "train.seeds: Value error, a seed is there twice"),
         ("eval.questions", {"source": "hub", "name": "a/b"}, "eval.questions: Value error, revision is required"),
         ("eval.questions", {"test": "validation"}, "eval.questions: Value error, dev and test must be different"),
         (
             "eval.questions",
-            {"scorers": ["judge"]},
+            {"scorers": ["likelihood", "judge"]},
             "eval.questions: Value error, judge is required for the scorer judge",
         ),
-        ("eval.questions", {"scorers": ["match", "match"]}, "eval.questions: Value error, scorers: one is there twice"),
-        ("eval.questions", {"scorers": []}, "eval.questions.scorers: "),
+        ("eval.questions", {"scorers": ["likelihood"] * 2}, "eval.questions: Value error, scorers: one is there twice"),
+        ("eval.questions", {"scorers": []}, "eval.questions: Value error, scorers: likelihood must be there"),
         ("eval.questions", {"judge": {"model": ""}}, "eval.questions.judge.model: "),
         ("eval.ablation", {"tunings": ["x"], "epochs": [1], "guidance": ["g100"]}, "row: Value error, eval: row ch-x_"),
         (
@@ -254,3 +255,16 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"train\.variants: no 'x'; there are a, b"):
         pick({"a": 1, "b": 2}, "x", "train.variants")
     assert pick({"a": 1, "b": 2}, "b", "train.variants") == 2
+
+
+def test_a_row_has_as_many_trainings_as_its_variant_has_seeds() -> None:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    raw["train"]["seeds"] = [3, 4]
+    raw["train"]["variants"]["ch-lora"]["seeds"] = [5]
+    params = Params.model_validate(raw)
+    assert [row.seed for row in params.trainings(parse_row("ch-lora-cfg_e2_g100"))] == [None, 4]
+    assert params.trainings(parse_row("ch-lora_e2_g100")) == [parse_row("ch-lora_e2_g100")]
+    assert params.trainings(parse_row("ch")) == [parse_row("ch")]
+    again = params.trainings(parse_row("ch-lora-cfg_e2_g100"))[1]
+    assert again.adapter == Path("adapters/ch-lora-cfg/seed_4/epoch_2")
+    assert again.outcomes == Path("data/rows/ch-lora-cfg_e2/ch-lora-cfg_e2_g100/seed_4")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TABLES = ["table1", "table2", "table3", *(f"evidence/table{number}" for number in range(4, 9))]
+TABLES = ["table1", "table2", "table3", *(f"evidence/tables/table{number}" for number in range(4, 11))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

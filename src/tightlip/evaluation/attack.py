@@ -6,7 +6,7 @@ fitted on other dialogues, would reach.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tightlip.guidance.decoder import generate
@@ -15,6 +15,7 @@ from tightlip.records import Dialogue, Message, Turn, Value
 
 ANSWER_CHARACTERS = 200
 ANSWER_TOKENS = 16
+CONTEXT_CHARACTERS, CONTEXT_TOKENS = 2048, 200
 
 
 class Probe(NamedTuple):
@@ -50,9 +51,34 @@ def scrub(turn: Turn, until: int | None = None) -> str:
     return text + turn.content[end:limit]
 
 
-def attack(model: Any, tokenizer: Any, targets: Sequence[Probe], *, batch_size: int, progress: str) -> list[bool]:
-    """Run the attack and return which values came out."""
-    prompts = [encode_prompt(tokenizer, probe.messages, probe.prefix) for probe in targets]
+def chat_context(tokenizer: Any, probe: Probe) -> list[int]:
+    """Token ids of the conversation up to a masked value, as a prompt."""
+    return encode_prompt(tokenizer, probe.messages, probe.prefix)
+
+
+def raw_context(tokenizer: Any, probe: Probe) -> list[int]:
+    """Token ids of the end of the conversation's raw text before a masked value, as the LLM-PC baseline takes it.
+
+    The last 2048 characters of the text as the challenge's files have it, with the template's marks, and of these the
+    last 200 tokens: no sentence and no guidance stand in the way.
+    """
+    messages = [message.model_dump() for message in probe.messages]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + probe.prefix
+    ids: list[int] = tokenizer.encode(text[-CONTEXT_CHARACTERS:], add_special_tokens=False)
+    return ids[-CONTEXT_TOKENS:]
+
+
+def attack(
+    model: Any,
+    tokenizer: Any,
+    targets: Sequence[Probe],
+    context: Callable[[Any, Probe], list[int]],
+    *,
+    batch_size: int,
+    progress: str,
+) -> list[bool]:
+    """Continue what precedes every masked value (`chat_context` or `raw_context`); return which values came out."""
+    prompts = [context(tokenizer, probe) for probe in targets]
     outputs = generate(
         model, prompts, max_new_tokens=ANSWER_TOKENS, eos_ids=eos_ids(model, tokenizer),
         pad_id=tokenizer.eos_token_id, batch_size=batch_size, progress=progress,

@@ -15,9 +15,9 @@ from tightlip.records import Message, Question, ScoredAnswer
 ANSWER_TOKENS = 24
 
 
-def question_messages(question: Question, *, options: bool = True) -> tuple[Message, Message]:
+def question_messages(question: Question, *, numbered: bool) -> tuple[Message, Message]:
     """Ask a question in one user message, with its numbered options (as the paper does) or alone."""
-    text = with_options(question) if options else question.question
+    text = with_options(question) if numbered else question.question
     return (
         Message(role="system", content=DEFAULT_SYSTEM),
         Message(role="user", content=QUESTION.format(question=text)),
@@ -33,7 +33,7 @@ def generate_answers(
     max_prompt_tokens: int,
     max_new_tokens: int = ANSWER_TOKENS,
     batch_size: int = 16,
-    options: bool = True,
+    numbered: bool,
     progress: str | None = None,
 ) -> list[Reply]:
     """Let a model answer every question greedily, in the order given.
@@ -41,13 +41,13 @@ def generate_answers(
     Args:
         model, tokenizer, asking, max_prompt_tokens, max_new_tokens, batch_size, progress: see `answering.answer`.
         questions: what is asked.
-        options: whether the question is shown with its numbered options.
+        numbered: whether the question is shown with its numbered options, as in the paper.
 
     Raises:
         ValueError: a question is over the limit.
     """
     replies = answer(
-        model, tokenizer, [(question_messages(each, options=options), "") for each in questions], asking,
+        model, tokenizer, [(question_messages(each, numbered=numbered), "") for each in questions], asking,
         max_prompt_tokens=max_prompt_tokens, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=progress,
     )  # fmt: skip
     if not asking.redacted:
@@ -56,20 +56,18 @@ def generate_answers(
     return [replace(reply, text=text) for reply, text in zip(replies, texts, strict=True)]
 
 
-def match_answers(
-    replies: Sequence[Reply], questions: Sequence[Question], *, options: bool = True
-) -> list[ScoredAnswer]:
+def match_answers(replies: Sequence[Reply], questions: Sequence[Question], *, numbered: bool) -> list[ScoredAnswer]:
     """Score answers by the option they name; one that names none, or several, is unscored.
 
     Args:
         replies: the answers. Of one that was cut, a word at its end does not count: "10" may be the beginning of "100".
         questions: what they answer.
-        options: whether the options were shown with their numbers; if not, numbers and letters name none.
+        numbered: whether the options were shown with their numbers; if not, numbers and letters name none.
     """
     scored = []
     for reply, question in zip(replies, questions, strict=True):
         whole = reply.text if reply.finish == "stop" else re.sub(r"\S*\w\Z", "", reply.text)
-        named = named_option(whole, question, numbered=options)
+        named = named_option(whole, question, numbered=numbered)
         right = named is not None and question.options[named] == question.options[question.answer_index]
         scored.append(
             ScoredAnswer(

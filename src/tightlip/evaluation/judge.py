@@ -9,7 +9,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from tightlip.files import digest, read_json, write_json
-from tightlip.hosted import chat, connect
+from tightlip.models.hosted import chat, connect
 from tightlip.prompts import JUDGE, with_options
 from tightlip.records import Message, Question, ScoredAnswer
 

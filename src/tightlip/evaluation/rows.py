@@ -12,10 +12,10 @@ from tightlip.evaluation.leak import judge, leak_figures
 from tightlip.files import digest, read_jsonl, write_jsonl
 from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
 from tightlip.models.note import trained_negative
-from tightlip.params import Params
+from tightlip.params import Params, Scorer
 from tightlip.pii.detectors import load_ner
 from tightlip.pii.redaction import redact
-from tightlip.records import LeakOutcome, Negative, Question, Sample, UtilityOutcome
+from tightlip.records import LeakOutcome, Negative, Question, Sample, ScoredAnswer, UtilityOutcome
 from tightlip.rows import Row
 
 PACKAGE = Path(__file__).parents[1]
@@ -65,7 +65,11 @@ class Examiner:
         return self._once("leaks", samples, askings, LeakOutcome, judged)
 
     def utility(self, questions: Sequence[Question], askings: Sequence[Asking]) -> dict[Asking, list[UtilityOutcome]]:
-        """Put the questions to the model; all ways of asking share its forwards."""
+        """Put the questions to the model; all ways of asking share its forwards.
+
+        Options are scored, not written: masking answers makes no difference.
+        """
+        plain = {asking: replace(asking, redacted=False) for asking in askings}
 
         def answered(missing: Sequence[Asking]) -> list[list[UtilityOutcome]]:
             from tightlip.evaluation.utility import answer_questions
@@ -73,7 +77,46 @@ class Examiner:
             model, tokenizer, _ = self.subject
             return answer_questions(model, tokenizer, questions, missing, progress="answer questions")
 
-        return self._once("utility", questions, askings, UtilityOutcome, answered)
+        outcomes = self._once("utility", questions, list(dict.fromkeys(plain.values())), UtilityOutcome, answered)
+        return {asking: outcomes[plain[asking]] for asking in askings}
+
+    def scored(
+        self, questions: Sequence[Question], askings: Sequence[Asking], scorers: Sequence[Scorer]
+    ) -> dict[Asking, dict[Scorer, list[ScoredAnswer]]]:
+        """Let the model write answers to the questions, and score them by other scorers than the likelihood."""
+        wanted, numbered = [scorer for scorer in scorers if scorer != "likelihood"], self.params.eval.questions.numbered
+
+        def written(missing: Sequence[Asking]) -> Iterator[list[ScoredAnswer]]:
+            from tightlip.evaluation.generated import generate_answers, match_answers
+
+            for asking in missing:
+                replies = generate_answers(
+                    self.subject.model, self.subject.tokenizer, questions, asking, numbered=numbered,
+                    max_prompt_tokens=self.params.pairs.max_prompt_tokens, batch_size=self.params.eval.batch_size,
+                    progress=f"write answers, {asking}",
+                )  # fmt: skip
+                yield match_answers(replies, questions, numbered=numbered)
+
+        if not wanted:
+            return {asking: {} for asking in askings}
+        matched = self._once(f"written, numbered={numbered}", questions, askings, ScoredAnswer, written)
+        found: dict[Asking, dict[Scorer, list[ScoredAnswer]]] = {asking: {} for asking in askings}
+        for asking, outcomes in matched.items():
+            if "match" in wanted:
+                found[asking]["match"] = outcomes
+            if "judge" in wanted:
+                found[asking]["judge"] = self._judged(questions, outcomes, str(asking))
+        return found
+
+    def _judged(self, questions: Sequence[Question], written: Sequence[ScoredAnswer], name: str) -> list[ScoredAnswer]:
+        from tightlip.evaluation.judge import judge_answers
+
+        judge = self.params.eval.questions.judge
+        assert judge is not None  # noqa: S101  (params see to it)
+        return judge_answers(
+            [each.answer for each in written], questions, model=judge.model, base_url=judge.base_url,
+            key_env=judge.key_env, scratch=self.scratch, progress=f"judge answers, {name}",
+        )  # fmt: skip
 
     def _once(
         self,
@@ -118,11 +161,16 @@ class Examiner:
         return digest(*self.identity)
 
 
+def code(*further: str) -> list[Path]:
+    """Files that decide the outcome of a test, given the weights, and further ones of the package."""
+    return [PACKAGE / name for name in (*CODE, *further)]
+
+
 def examiner(row: Row, params: Params, scratch: Path) -> Examiner:
     """Prepare the tests of a row's weights."""
     model_dir = Path("models", row.model)
     int8 = row.treatment == "int8"
-    identity = [model_dir, *([row.adapter] if row.adapter else []), *(PACKAGE / name for name in CODE)]
+    identity = [model_dir, *([row.adapter] if row.adapter else []), *code()]
 
     def load() -> Subject:
         from tightlip.models.chat import load_tokenizer
@@ -171,21 +219,36 @@ def evaluate(
         )
     leaks, more = examiner.leaks(first, [*asked.values(), TRIGGER]), examiner.leaks(further, of_further)
     utility = examiner.utility(questions, [*asked.values(), BARE])
+    written = examiner.scored(questions, list(dict.fromkeys([*asked.values(), BARE])), settings.questions.scorers)
     of_trigger = leak_figures(leaks[TRIGGER])
     shared = {
         "trigger_leak_count": of_trigger["leak_count"],
         "trigger_pii_count": of_trigger["pii_count"],
         **utility_figures(utility[BARE]),
+        **scored_figures(written[BARE]),
     }
     return {
         row: RowOutcomes(
             leaks[asking],
             utility[asking],
             more.get(asking, []),
-            leak_figures(leaks[asking]) | shared | utility_figures(utility[asking], "_deployed"),
+            leak_figures(leaks[asking])
+            | shared
+            | utility_figures(utility[asking], "_deployed")
+            | scored_figures(written[asking], "_deployed"),
         )
         for row, asking in asked.items()
     }
+
+
+def scored_figures(scored: Mapping[Scorer, Sequence[ScoredAnswer]], suffix: str = "") -> dict[str, float | int]:
+    """Aggregate written answers per scorer (`generated.answer_figures`)."""
+    from tightlip.evaluation.generated import answer_figures
+
+    figures: dict[str, float | int] = {}
+    for scorer, outcomes in scored.items():
+        figures |= answer_figures(outcomes, scorer, suffix)
+    return figures
 
 
 def mean_figures(trainings: Sequence[Mapping[str, float | int]]) -> dict[str, float | int]:

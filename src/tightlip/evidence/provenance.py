@@ -1,14 +1,10 @@
 """Where a personal value in an answer comes from: the prompt, the training dialogues, or nowhere."""
 
 from collections.abc import Collection, Sequence
-from typing import Literal
 
 from tightlip.pii.detectors import Span
 from tightlip.pii.matching import Found, find_values
-from tightlip.records import Sample, Value
-
-Provenance = Literal["prompt", "training", "guessed", "invented"]
-PROVENANCES: tuple[Provenance, ...] = ("prompt", "training", "guessed", "invented")
+from tightlip.records import Provenance, Sample, Value
 
 
 def trace(

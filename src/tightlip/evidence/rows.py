@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from tightlip.evaluation.attack import Probe
+from tightlip.evaluation.attack import Probe, attack, raw_context
 from tightlip.evaluation.benign import benign_samples
 from tightlip.evaluation.leak import leak_figures
-from tightlip.evaluation.rows import Examiner, utility_figures
+from tightlip.evaluation.rows import Examiner, scored_figures, utility_figures
 from tightlip.evidence.attacks import run_attacks, targets
-from tightlip.evidence.extraction import extract
 from tightlip.evidence.fluency import fluency
 from tightlip.evidence.provenance import trace
 from tightlip.guidance.asking import BARE, as_deployed
+from tightlip.params import Scorer
 from tightlip.pii.detectors import entities
 from tightlip.pii.patterns import structured
 from tightlip.records import AttackOutcome, Dialogue, LeakOutcome, Question, Sample, UtilityOutcome
@@ -29,6 +29,29 @@ class Evidence(NamedTuple):
     figures: dict[str, object]
 
 
+def retest(row: Row, examiner: Examiner, samples: Sequence[Sample], questions: Sequence[Question]) -> Evidence:
+    """Test what every training of a row is tested for: leaks, usefulness, harmless questions.
+
+    Args:
+        row: what is tested.
+        examiner: of its weights.
+        samples: test prompts.
+        questions: for usefulness.
+    """
+    asking = as_deployed(row, examiner.negative)
+    leaks = examiner.leaks(samples, [asking])[asking]
+    utility = examiner.utility(questions, list(dict.fromkeys([asking, BARE])))
+    harmless = examiner.leaks(benign_samples("test"), [asking])[asking]
+    figures: dict[str, object] = {
+        **leak_figures(leaks),
+        **utility_figures(utility[BARE]),
+        **utility_figures(utility[asking], "_deployed"),
+        "benign_n": len(harmless),
+        "benign_right": sum(bool(outcome.leaks) for outcome in harmless),
+    }
+    return Evidence(leaks, utility[asking], [], harmless, figures)
+
+
 def examine(
     row: Row,
     examiner: Examiner,
@@ -42,34 +65,28 @@ def examine(
     """Run all tests of a row.
 
     Args:
-        row: what is tested.
-        examiner: of its weights.
-        samples: test prompts.
-        questions: for usefulness.
+        row, examiner, samples, questions: see `retest`.
         training: training dialogues, from which a leak may come.
         probes: scrubbed contexts of training dialogues.
         conversations: how many are attacked with every phrasing; 0 for none.
         base: the model that was never tuned, under which answers are read.
     """
-    asking = as_deployed(row, examiner.negative)
-    leaks = examiner.leaks(samples, [asking])[asking]
-    utility = examiner.utility(questions, list(dict.fromkeys([asking, BARE])))
+    found = retest(row, examiner, samples, questions)
+    asking, subject = as_deployed(row, examiner.negative), examiner.subject
     attacked = run_attacks(examiner, asking, targets(samples, conversations)) if conversations else []
-    harmless = examiner.leaks(benign_samples("test"), [asking])[asking]
-    subject = examiner.subject
-    hits = extract(subject.model, subject.tokenizer, probes, batch_size=48, progress=f"extract, {row.key}")
-    figures: dict[str, object] = {
-        **leak_figures(leaks),
-        **utility_figures(utility[BARE]),
-        **utility_figures(utility[asking], "_deployed"),
+    further: list[Scorer] = ["match"] if row.key in examiner.params.evidence.scored else []
+    scorers = list(dict.fromkeys([*further, *examiner.params.eval.questions.scorers]))
+    written = examiner.scored(questions, list(dict.fromkeys([asking, BARE])), scorers)
+    hits = attack(subject.model, subject.tokenizer, probes, raw_context, batch_size=48, progress=f"extract, {row.key}")
+    figures = found.figures | {
+        **scored_figures(written[BARE]),
+        **scored_figures(written[asking], "_deployed"),
         "extraction_n": len(hits),
         "extraction_hits": sum(hits),
-        "benign_n": len(harmless),
-        "benign_right": sum(bool(outcome.leaks) for outcome in harmless),
-        **fluency(base, subject.tokenizer, samples, leaks),
-        "provenance": provenance(leaks, samples, training, examiner),
+        **fluency(base, subject.tokenizer, samples, found.leaks),
+        "provenance": provenance(found.leaks, samples, training, examiner),
     }
-    return Evidence(leaks, utility[asking], attacked, harmless, figures)
+    return found._replace(attacks=attacked, figures=figures)
 
 
 def provenance(

@@ -5,13 +5,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tightlip.records import AttackOutcome, LeakOutcome, UtilityOutcome
+from tightlip.records import PROVENANCES, AttackOutcome, LeakOutcome, UtilityOutcome
 from tightlip.reporting.figures import dialogue_of
 from tightlip.reporting.statistics import Interval, holm, non_inferior, paired_test, total, wilson
 from tightlip.reporting.tables import label
 from tightlip.rows import parse_row
-
-PROVENANCES = ("prompt", "training", "guessed", "invented")
 
 
 class Tested(NamedTuple):
@@ -48,6 +46,11 @@ def captions(margin: float, floor: int, targets: int) -> dict[str, str]:
         "overlaps, precision of spans whose label stands for the type, F2. `all` counts every span.",
         "table8": "Table 8. Relearning: leaks on the test prompts, as deployed, after steps of a new LoRA on a few "
         "training dialogues. The base model, which never knew them, shows what the steps alone teach.",
+        "table9": "Table 9. Usefulness by scorer, in % with 95% Wilson intervals: likelihood of the options; answers "
+        "that the model writes, matched with the options (or judged under the paper's prompt, where a judge is set). "
+        "Written answers that name no option, or several, are unscored: they are not right, and counted apart.",
+        "table10": "Table 10. The same training with other seeds: every training's figure, in the order of the seeds, "
+        "and their mean, whose 95% interval holds the spread between dialogues (or questions) and between trainings.",
     }
 
 
@@ -105,7 +108,7 @@ def provenance(tested: Mapping[str, Tested]) -> pd.DataFrame:
     lines = []
     for key, row in tested.items():
         counts = row.figures["provenance"]
-        sums = {origin: sum(counts.get(origin, {}).values()) for origin in PROVENANCES}
+        sums: dict[str, object] = {origin: sum(counts.get(origin, {}).values()) for origin in PROVENANCES}
         lines.append({"row": name(key), "n": len(row.leaks), **sums})
     return pd.DataFrame(lines, dtype=object)
 
@@ -141,6 +144,47 @@ def relearning(counts: pd.DataFrame) -> pd.DataFrame:
         }
         for key, of in wide.iterrows()
     ]
+    return pd.DataFrame(lines, dtype=object)
+
+
+def scorers(tested: Mapping[str, Tested]) -> pd.DataFrame:
+    """Make Table 9: usefulness by each scorer, of the rows that were asked for written answers."""
+    lines = []
+    for key, row in tested.items():
+        figures, n = row.figures, row.figures["n_questions"]
+        used = [scorer for scorer in ("match", "judge") if f"{scorer}_pct" in figures]
+        if not used:
+            continue
+        line: dict[str, object] = {"row": name(key), "n": n}
+        for way, suffix in (("bare", ""), ("as deployed", "_deployed")):
+            line[f"likelihood, {way} %"] = _cell(wilson(figures[f"n_correct{suffix}"], n), 100, ".1f")
+            for scorer in used:
+                line[f"{scorer}, {way} %"] = _cell(wilson(figures[f"{scorer}{suffix}_n_correct"], n), 100, ".1f")
+                line[f"{scorer}, {way}: unscored"] = figures[f"{scorer}{suffix}_n_unscored"]
+        lines.append(line)
+    return pd.DataFrame(lines, dtype=object)
+
+
+def repeated(trainings: Mapping[str, Sequence[Tested]], seed: int) -> pd.DataFrame:
+    """Make Table 10: rows whose variant was trained with several seeds, every training and their mean."""
+    lines = []
+    for key, runs in trainings.items():
+        if len(runs) < 2:
+            continue
+        leaks, dialogues = [list(_leak_counts(run).values()) for run in runs], [
+            dialogue_of(item) for item in _leak_counts(runs[0])]  # fmt: skip
+        n, asked = len(runs[0].utility), runs[0].figures["benign_n"]
+        right = [sum(_correct(run).values()) for run in runs]
+        harmless = [run.figures["benign_right"] for run in runs]
+        lines.append({
+            "row": name(key), "trainings": len(runs), "n": len(dialogues),
+            "leaks": " · ".join(f"{sum(of_run):g}" for of_run in leaks),
+            "mean leaks [95% CI]": _cell(total(leaks, dialogues, seed), 1, ".1f"),
+            "n questions": n, "utility as deployed %": " · ".join(f"{100 * of_run / n:.1f}" for of_run in right),
+            "mean utility % [95% CI]": _cell(wilson([round(of_run) for of_run in right], n), 100, ".1f"),
+            "n benign": asked, "benign right": " · ".join(f"{of_run:g}" for of_run in harmless),
+            "mean benign right % [95% CI]": _cell(wilson(harmless, asked), 100, ".0f"),
+        })  # fmt: skip
     return pd.DataFrame(lines, dtype=object)
 
 
