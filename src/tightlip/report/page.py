@@ -1,0 +1,233 @@
+"""Puts the report together: one HTML page from the files of a run, without scripts, without a network."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from tightlip.files import read_json, read_jsonl
+from tightlip.records import Dialogue, FilteredAnswer, LeakOutcome, Sample
+from tightlip.report import answers, charts, figures, verdict
+from tightlip.report.verdict import UNDEFENDED
+from tightlip.reporting import evidence
+from tightlip.reporting.statistics import wilson
+from tightlip.reporting.tables import CAPTIONS, Summary
+from tightlip.rows import parse_row
+
+METRICS = Path("metrics")
+EVIDENCE = METRICS / "evidence"
+ANSWERS = 10
+_TEXTS = (
+    "row",
+    "space",
+    "attack",
+    "type",
+    "no loss",
+    "paper's nearest",
+    "variant",
+)  # columns that are aligned left, by their beginnings
+
+
+class Column(NamedTuple):
+    """Head of a column: its title, what its figures carry beside them, and whether it holds words."""
+
+    title: str
+    beside: str
+    words: bool
+
+
+class Grid(NamedTuple):
+    """A table to show.
+
+    Attributes:
+        id: anchor.
+        title: number and subject.
+        caption: what it shows.
+        columns: heads.
+        rows: class of each row and its cells; a cell is a figure and its interval (or nothing).
+        shares: the cells' shares from 0 to 1 in a heat table, else None.
+    """
+
+    id: str
+    title: str
+    caption: str
+    columns: list[Column]
+    rows: list[tuple[str, list[tuple[str, str]]]]
+    heat: bool = False
+
+
+def render(**context: Any) -> str:
+    """Fill the page's template; everything from data is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    page = Environment(
+        loader=PackageLoader("tightlip.report", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    ).get_template("report.html.j2")  # fmt: skip
+    page.environment.filters["share"] = figures.share_of
+    return page.render(**context)
+
+
+def main_sections(profile: str, base: str, margin: float, seed: int, detect: answers.Detect) -> dict[str, Any]:
+    """Read what Tables 1–3 rest on and return what the template shows of it.
+
+    Args:
+        profile: name of the run's profile.
+        base: name of the base model.
+        margin: points of usefulness that may be lost.
+        seed: of the resampling.
+        detect: finds what may be personal in texts, beside the true values.
+
+    Raises:
+        ValueError: a file is missing or does not fit, with the remedy.
+    """
+    summary = read_json(METRICS / "summary.json")
+    chosen = str(read_json(METRICS / "selection.json")["row"])
+    missing = {UNDEFENDED, chosen} - set(summary)
+    if missing:
+        raise ValueError(f"{METRICS}/summary.json: no row {min(missing)}; run `dvc repro`")
+    leaks, correct = (read_csv(METRICS / f"items/{name}.csv") for name in ("leaks", "correct"))
+    curves = read_csv(METRICS / "plots/orpo.csv")
+    named = {UNDEFENDED: "undefended", chosen: "chosen on dev"}
+    return {
+        "profile": profile, "base": base, "chosen": chosen, "old": summary[UNDEFENDED], "new": summary[chosen],
+        "seeds": sorted(set(leaks["seed"])), "margin": margin,
+        "verdict": verdict.judge(summary, chosen, leaks, correct, margin, seed),
+        "zero_high": 100 * (wilson(0, summary[chosen]["n_prompts"]).high or 0),
+        "challenge": read_json(METRICS / "challenge.json"),
+        "tables": [
+            grid(f"table{number}", METRICS / f"table{number}.csv", CAPTIONS[number], chosen) for number in (1, 2, 3)
+        ],
+        **_charts(summary, named, curves),
+        "trained_last": frame_grid("last", "Last figures. On the dev pairs.", figures.last(curves)),
+        "sources": _sources(), "types": _types(chosen), "comparisons": _comparisons(chosen, detect),
+        "evidence": None,
+    }  # fmt: skip
+
+
+def evidence_sections(chosen: str, margin: float) -> dict[str, Any]:
+    """Read Tables 4–8 and what their charts rest on.
+
+    Raises:
+        ValueError: a file is missing, with the remedy.
+    """
+    challenge = read_json(METRICS / "challenge.json")
+    captions = evidence.captions(margin, challenge["hits_floor"], challenge["n_values"])
+    grids = {name: grid(name, EVIDENCE / f"{name}.csv", caption, chosen) for name, caption in captions.items()}
+    grids["table5"] = grids["table5"]._replace(heat=True)
+    relearned = read_csv(EVIDENCE / "relearning.csv")
+    series, chart = figures.relearning(relearned, {str(key): evidence.name(str(key)) for key in relearned["row"]})
+    return {
+        **grids, "relearned": series, "relearning": chart,
+        "origins": evidence.PROVENANCES,
+        "by_origin": figures.by_origin(
+            read_json(EVIDENCE / f"rows/{UNDEFENDED}.json")["provenance"], evidence.PROVENANCES
+        ),
+    }  # fmt: skip
+
+
+def read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a table.
+
+    Raises:
+        ValueError: there is none, with the remedy.
+    """
+    remedy = "make evidence" if EVIDENCE in path.parents else "dvc repro"
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; run `{remedy}` to make it")
+    try:
+        table: pd.DataFrame = pd.read_csv(path, **options)
+    except pd.errors.EmptyDataError:  # a table without rows
+        return pd.DataFrame()
+    return table
+
+
+def grid(name: str, path: Path, caption: str, chosen: str) -> Grid:
+    """Read a table to show, its undefended and its chosen row marked."""
+    table = read_csv(path, dtype=str, keep_default_na=False)
+    marks = {_identity(chosen): "chosen", _identity(UNDEFENDED): "undefended"}
+    return frame_grid(name, caption, table, marks)
+
+
+def _identity(key: str) -> str:
+    """Name of a row with its space, as the tables have it in one or two columns."""
+    return evidence.name(key)
+
+
+def frame_grid(name: str, caption: str, table: pd.DataFrame, marks: Mapping[str, str] | None = None) -> Grid:
+    """Cut a table into heads and cells."""
+    heads = [_cell(str(title)) for title in table.columns]
+    columns = [Column(*head, head[0].startswith(_TEXTS)) for head in heads]
+    rows = []
+    for line in table.to_dict(orient="records"):
+        space = f", {line['space']}" if line.get("space") else ""
+        mark = (marks or {}).get(f"{line.get('row')}{space}", "")
+        rows.append((mark, [_cell(str(cell)) for cell in line.values()]))
+    number, subject, *rest = caption.split(". ", 2)
+    return Grid(name, f"{number}. {subject}", " ".join(rest), columns, rows)
+
+
+def _cell(text: str) -> tuple[str, str]:
+    figure, bracket, interval = text.partition(" [")
+    return (figure or "–", bracket.strip() + interval)
+
+
+def _charts(summary: Summary, named: Mapping[str, str], curves: pd.DataFrame) -> dict[str, Any]:
+    """Draw the charts of Tables 1–3; a variant looks the same in all of them."""
+    rows = [parse_row(key) for key in summary]
+    every = charts.styles([*map(figures.of_row, rows), *curves["variant"]])
+    tested = _among(every, {figures.of_row(row) for row in rows})
+    guided = _among(every, {figures.of_row(row) for row in rows if row.guidance_scale is not None})
+    points = figures.frontier(summary, named)
+    title = "Answers that leak against usefulness, a point per row, with 95% intervals"
+    sizes = {"wide": (1020, 420), "narrow": (275, 300)}
+    return {
+        "tested": tested, "guided": guided, "trained": _among(every, set(curves["variant"])),
+        "frontier": {name: charts.frontier(points, tested, *size, title) for name, size in sizes.items()},
+        "guidance": figures.guidance(summary, guided),
+        "training": [
+            (number, split, figures.training(curves, every, split)) for number, split in ((3, "train"), (4, "eval"))
+        ],
+    }  # fmt: skip
+
+
+def _among(series: Sequence[charts.Style], names: set[str]) -> list[charts.Style]:
+    return [style for style in series if style.name in names]
+
+
+def _sources() -> list[dict[str, Any]]:
+    """Return the filter's funnel and reasons by source."""
+    paths = sorted(Path("data/filtered").glob("*.jsonl"), key=lambda path: path.stem)
+    if not paths:
+        raise ValueError("data/filtered: no filtered answers; run `dvc repro` to make them")
+    read = {path.stem: read_jsonl(path, FilteredAnswer) for path in paths}
+    return [
+        {"name": name, "funnel": figures.funnel(given), "reasons": figures.reasons(given)}
+        for name, given in read.items()
+    ]
+
+
+def _types(chosen: str) -> pd.DataFrame:
+    outcomes = {
+        f"{title}, {len(given)} prompts": given
+        for title, key in (("undefended", UNDEFENDED), ("chosen on dev", chosen))
+        for given in _outcomes(key)
+    }
+    return figures.leaked_types(outcomes)
+
+
+def _outcomes(key: str) -> list[list[LeakOutcome]]:
+    """Return a row's outcomes, and those on all test prompts if it was tested on more."""
+    folder = parse_row(key).outcomes
+    first = read_jsonl(folder / "leaks.jsonl", LeakOutcome)
+    more = folder / "extended.jsonl"
+    return [first, [*first, *read_jsonl(more, LeakOutcome)]] if more.is_file() else [first]
+
+
+def _comparisons(chosen: str, detect: answers.Detect) -> Sequence[answers.Comparison]:
+    titles = {UNDEFENDED: f"undefended ({UNDEFENDED})", chosen: f"defended ({chosen})"}
+    recorded = {title: {outcome.sample_id: outcome for outcome in _outcomes(key)[0]} for key, title in titles.items()}
+    samples = read_jsonl("data/samples/test.jsonl", Sample)
+    values = answers.true_values(read_jsonl("data/dialogues.jsonl", Dialogue))
+    return answers.side_by_side(samples, recorded, values, detect, ANSWERS)
