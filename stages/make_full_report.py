@@ -12,7 +12,7 @@ def main() -> int:
     detect = detector(params.filter.spacy_model)
     base = params.base.name or params.base.source
     shown = page.main_sections(params.profile, base, params.eval.margin, params.seed, detect)
-    shown["evidence"] = page.evidence_sections(shown["chosen"], params.eval.margin)
+    shown["evidence"] = page.evidence_sections(shown["chosen"], params.evidence.rows[0], params.eval.margin)
     write_text("report-full.html", page.render(**shown))
     return len(shown)
 

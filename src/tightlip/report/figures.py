@@ -120,7 +120,7 @@ def guidance(summary: Summary, series: Sequence[charts.Style]) -> list[Panel]:
             points, series, "guidance scale γ", title, spoken, width=215, height=190, x_values=ticks,
             y_scale={"domain": [0, 100]},
         )  # fmt: skip
-        panels.append(Panel(f"{title.split(',')[0].capitalize()}, {SPACES[space]}", svg))
+        panels.append(Panel(f"{'Leaks' if name == 'leak_rate' else 'Usefulness'}, {SPACES[space]}", svg))
     return panels
 
 
@@ -142,7 +142,7 @@ def training(curves: pd.DataFrame, series: Sequence[charts.Style], split: str) -
     of_split = curves[curves["split"] == split]
     epochs = range(math.ceil(of_split["epoch"].max()) + 1) if len(of_split) else []
     panels = []
-    for name, title in MEASURES.items():
+    for name, title in _measured(curves).items():
         points = pd.DataFrame({
             "series": of_split["variant"], "line": of_split["variant"], "x": of_split["epoch"].round(3),
             "y": of_split[name].round(4),
@@ -156,10 +156,14 @@ def training(curves: pd.DataFrame, series: Sequence[charts.Style], split: str) -
     return panels
 
 
+def _measured(curves: pd.DataFrame) -> dict[str, str]:
+    return {name: title for name, title in MEASURES.items() if name in curves}
+
+
 def last(curves: pd.DataFrame) -> pd.DataFrame:
     """Return the last figures of every training on the dev split."""
     ends = curves[curves["split"] == "eval"].groupby("variant", sort=False).last().reset_index()
-    named = ends[["variant", "epoch", *MEASURES]].rename(columns=MEASURES)
+    named = ends[["variant", "epoch", *_measured(curves)]].rename(columns=MEASURES)
     return named.map(lambda cell: f"{cell:.3g}" if isinstance(cell, float) else str(cell))
 
 

@@ -100,14 +100,19 @@ def main_sections(profile: str, base: str, margin: float, seed: int, detect: ans
             grid(f"table{number}", METRICS / f"table{number}.csv", CAPTIONS[number], chosen) for number in (1, 2, 3)
         ],
         **_charts(summary, named, curves),
-        "trained_last": frame_grid("last", "Last figures. On the dev pairs.", figures.last(curves)),
+        "trained_last": frame_grid("last", "Last figures on the dev pairs", figures.last(curves)),
         "sources": _sources(), "types": _types(chosen), "comparisons": _comparisons(chosen, detect),
         "evidence": None,
     }  # fmt: skip
 
 
-def evidence_sections(chosen: str, margin: float) -> dict[str, Any]:
+def evidence_sections(chosen: str, first: str, margin: float) -> dict[str, Any]:
     """Read Tables 4–8 and what their charts rest on.
+
+    Args:
+        chosen: key of the row chosen on dev.
+        first: key of the row whose values are shown by type and origin.
+        margin: points of usefulness that may be lost.
 
     Raises:
         ValueError: a file is missing, with the remedy.
@@ -120,9 +125,9 @@ def evidence_sections(chosen: str, margin: float) -> dict[str, Any]:
     series, chart = figures.relearning(relearned, {str(key): evidence.name(str(key)) for key in relearned["row"]})
     return {
         **grids, "relearned": series, "relearning": chart,
-        "origins": evidence.PROVENANCES,
+        "first": evidence.name(first), "origins": evidence.PROVENANCES,
         "by_origin": figures.by_origin(
-            read_json(EVIDENCE / f"rows/{UNDEFENDED}.json")["provenance"], evidence.PROVENANCES
+            read_json(EVIDENCE / f"rows/{first}.json")["provenance"], evidence.PROVENANCES
         ),
     }  # fmt: skip
 
@@ -164,8 +169,8 @@ def frame_grid(name: str, caption: str, table: pd.DataFrame, marks: Mapping[str,
         space = f", {line['space']}" if line.get("space") else ""
         mark = (marks or {}).get(f"{line.get('row')}{space}", "")
         rows.append((mark, [_cell(str(cell)) for cell in line.values()]))
-    number, subject, *rest = caption.split(". ", 2)
-    return Grid(name, f"{number}. {subject}", " ".join(rest), columns, rows)
+    number, subject, rest = [*caption.split(". ", 2), "", ""][:3]
+    return Grid(name, f"{number}. {subject}" if subject else number, rest, columns, rows)
 
 
 def _cell(text: str) -> tuple[str, str]:
