@@ -55,17 +55,19 @@ def _words(text: str) -> list[str]:
 
 
 def cut(text: str, spans: Sequence[tuple[int, int, str]]) -> list[Piece]:
-    """Cut a text at spans `(start, end, label)`; of those that overlap, all characters go under the longest's label."""
-    merged: list[tuple[int, int, str, int]] = []
-    for start, end, label in sorted(spans):
+    """Cut a text at spans `(start, end, label)`.
+
+    Where spans overlap, all of their characters go under one mark, with the label of the span that is given first.
+    """
+    merged: list[tuple[int, int, int]] = []  # start, end, place of the label among the spans
+    for start, end, rank in sorted((start, end, rank) for rank, (start, end, _) in enumerate(spans)):
         if merged and start < merged[-1][1]:
-            first, last, kept, length = merged[-1]
-            label, length = (label, end - start) if end - start > length else (kept, length)
-            merged[-1] = (first, max(last, end), label, length)
+            first, last, kept = merged[-1]
+            merged[-1] = (first, max(last, end), min(kept, rank))
         else:
-            merged.append((start, end, label, end - start))
+            merged.append((start, end, rank))
     pieces, place = [], 0
-    for start, end, label, _ in merged:
-        pieces += [Piece(text[place:start]), Piece(label, mark=True)]
+    for start, end, rank in merged:
+        pieces += [Piece(text[place:start]), Piece(spans[rank][2], mark=True)]
         place = end
     return [piece for piece in (*pieces, Piece(text[place:])) if piece.text]

@@ -1,5 +1,6 @@
 """Puts the report together: one HTML page from the files of a run, without scripts, without a network."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,15 +19,11 @@ from tightlip.rows import parse_row
 METRICS = Path("metrics")
 EVIDENCE = METRICS / "evidence"
 ANSWERS = 10
-_TEXTS = (
-    "row",
-    "space",
-    "attack",
-    "type",
-    "no loss",
-    "paper's nearest",
-    "variant",
-)  # columns that are aligned left, by their beginnings
+# What comes before the first stop or colon of a caption: `Table 5. Attacks`.
+_TITLE = re.compile(r"(Table \d+\. [^.:]+)[.:] (.+)")
+
+# Columns that are aligned left, by their beginnings.
+_TEXTS = ("row", "space", "attack", "type", "no loss", "paper's nearest", "variant")
 
 
 class Column(NamedTuple):
@@ -169,8 +166,9 @@ def frame_grid(name: str, caption: str, table: pd.DataFrame, marks: Mapping[str,
         space = f", {line['space']}" if line.get("space") else ""
         mark = (marks or {}).get(f"{line.get('row')}{space}", "")
         rows.append((mark, [_cell(str(cell)) for cell in line.values()]))
-    number, subject, rest = [*caption.split(". ", 2), "", ""][:3]
-    return Grid(name, f"{number}. {subject}" if subject else number, rest, columns, rows)
+    found = _TITLE.fullmatch(caption)
+    title, rest = found.groups() if found else (caption, "")
+    return Grid(name, title, rest[:1].upper() + rest[1:], columns, rows)
 
 
 def _cell(text: str) -> tuple[str, str]:
