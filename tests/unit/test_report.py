@@ -88,7 +88,7 @@ def test_verdict_on_a_good_defence():
 
 def test_verdict_on_a_defence_that_does_nothing():
     bad = judged(new=10)
-    assert (bad.headline, bad.tone) == ("No defence shown: it leaks as much as before", "bad")
+    assert (bad.headline, bad.tone) == ("No defence shown: leaks are not clearly fewer", "bad")
     assert "it gives away 10 true values in 10 of 10 answers (100.0%" in bad.sentences[0]
 
 
@@ -162,7 +162,7 @@ def project(tmp_path, monkeypatch):
     """A finished run: the undefended model leaks, and says what a browser must not run."""
     monkeypatch.chdir(tmp_path)
     given = {key: outcomes(10 if key.startswith("ch_") or key == "ch" else 0, text=HOSTILE) for key in ROWS}
-    given["sub"] = outcomes(3, text=f" ask {OTHER}, ann@x.org or Bo.")
+    given["sub"] = outcomes(3, text=f" ask {OTHER}, info@x.org or Bo.")
     for key, each in given.items():
         write_jsonl(parse_row(key).outcomes / "leaks.jsonl", each)
     summary = tables.summarise({
@@ -269,7 +269,7 @@ def test_page_loads_and_runs_nothing(project):
 def test_page_shows_no_personal_value(project):
     write_json("metrics/selection.json", {"row": "sub"})  # whose answers name somebody of another dialogue
     html = made()
-    for hidden in (NAME, "Ann", "Bell", ORG, "Sons", OTHER, "Quill", "ann@x.org"):
+    for hidden in (NAME, "Ann", "Bell", ORG, "Sons", OTHER, "Quill", "info@x.org"):
         assert hidden not in html
     assert "<mark>NAME</mark>" in html
     assert "<mark>EMAIL_ADDRESS</mark>" in html

@@ -90,26 +90,24 @@ def frontier(points: pd.DataFrame, series: Sequence[Style], width: int, height: 
     x = _axis("x", "usefulness as deployed, % of questions right", {"zero": False, "padding": 12})
     y = _axis("y", "answers that leak, %", {"domain": [-4, 108], "nice": False}, values=[0, 20, 40, 60, 80, 100])
     colour = _by(series, "color", "colour")
-    faint = {"condition": {"test": "datum.label != ''", "value": 1}, "value": 0.35}
-    thick = {"condition": {"test": "datum.label != ''", "value": 2.2}, "value": 1}
-    size = {"condition": {"test": "datum.label != ''", "value": 170}, "value": 70}
-    rule: Spec = {"mark": {"type": "rule"}}
-    bars: list[Spec] = [
-        {**rule, "encoding": {"x": x, "y": {**y, "field": "y_low"}, "y2": {"field": "y_high"}}},
-        {**rule, "encoding": {"x": {**x, "field": "x_low"}, "x2": {"field": "x_high"}, "y": y}},
+    bar = {"color": colour, "opacity": _if_named(1, 0.35), "strokeWidth": _if_named(2.2, 1)}
+    place = {"x": x, "y": y}
+    upright = {**place, "y": {**y, "field": "y_low"}, "y2": {"field": "y_high"}}
+    across = {**place, "x": {**x, "field": "x_low"}, "x2": {"field": "x_high"}}
+    dot = {"type": "point", "filled": True, "opacity": 1, "stroke": "var(--paper)", "strokeWidth": 0.8}
+    looks = {"color": colour, "shape": _by(series, "shape", "shape"), "size": _if_named(170, 70)}
+    text = {"type": "text", "fontWeight": "bold", "dy": -9, "align": {"expr": "datum.align"}}
+    layers: list[Spec] = [
+        {"mark": "rule", "encoding": upright | bar},
+        {"mark": "rule", "encoding": across | bar},
+        {"mark": dot, "encoding": place | looks},
+        {"mark": text, "encoding": {"x": x, "y": {**y, "field": "y_high"}, "text": {"field": "label"}}},
     ]
-    for bar in bars:
-        bar["encoding"] |= {"color": colour, "opacity": faint, "strokeWidth": thick}
-    dots = {
-        "mark": {"type": "point", "filled": True, "opacity": 1, "stroke": "var(--paper)", "strokeWidth": 0.8},
-        "encoding": {"x": x, "y": y, "color": colour, "shape": _by(series, "shape", "shape"), "size": size},
-    }
-    named = {
-        "transform": [{"filter": "datum.label != ''"}],
-        "mark": {"type": "text", "fontWeight": "bold", "dy": -9, "align": {"expr": "datum.align"}},
-        "encoding": {"x": x, "y": {**y, "field": "y_high"}, "text": {"field": "label"}},
-    }
-    return draw({"width": width, "height": height, "data": _data(points), "layer": [*bars, dots, named]}, title)
+    return draw({"width": width, "height": height, "data": _data(points), "layer": layers}, title)
+
+
+def _if_named(then: float, otherwise: float) -> Spec:
+    return {"condition": {"test": "datum.label != ''", "value": then}, "value": otherwise}
 
 
 def lines(

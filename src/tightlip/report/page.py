@@ -1,15 +1,15 @@
 """Puts the report together: one HTML page from the files of a run, without scripts, without a network."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from tightlip.files import read_json, read_jsonl
 from tightlip.records import Dialogue, FilteredAnswer, LeakOutcome, Sample
 from tightlip.report import answers, charts, figures, verdict
+from tightlip.report.grids import frame_grid, grid, read_csv
 from tightlip.report.verdict import UNDEFENDED
 from tightlip.reporting import evidence
 from tightlip.reporting.statistics import wilson
@@ -19,39 +19,6 @@ from tightlip.rows import parse_row
 METRICS = Path("metrics")
 EVIDENCE = METRICS / "evidence"
 ANSWERS = 10
-# What comes before the first stop or colon of a caption: `Table 5. Attacks`.
-_TITLE = re.compile(r"(Table \d+\. [^.:]+)[.:] (.+)")
-
-# Columns that are aligned left, by their beginnings.
-_TEXTS = ("row", "space", "attack", "type", "no loss", "paper's nearest", "variant")
-
-
-class Column(NamedTuple):
-    """Head of a column: its title, what its figures carry beside them, and whether it holds words."""
-
-    title: str
-    beside: str
-    words: bool
-
-
-class Grid(NamedTuple):
-    """A table to show.
-
-    Attributes:
-        id: anchor.
-        title: number and subject.
-        caption: what it shows.
-        columns: heads.
-        rows: class of each row and its cells; a cell is a figure and its interval (or nothing).
-        shares: the cells' shares from 0 to 1 in a heat table, else None.
-    """
-
-    id: str
-    title: str
-    caption: str
-    columns: list[Column]
-    rows: list[tuple[str, list[tuple[str, str]]]]
-    heat: bool = False
 
 
 def render(**context: Any) -> str:
@@ -84,20 +51,13 @@ def main_sections(profile: str, base: str, margin: float, seed: int, detect: ans
     missing = {UNDEFENDED, chosen} - set(summary)
     if missing:
         raise ValueError(f"{METRICS}/summary.json: no row {min(missing)}; run `dvc repro`")
-    leaks, correct = (read_csv(METRICS / f"items/{name}.csv") for name in ("leaks", "correct"))
-    curves = read_csv(METRICS / "plots/orpo.csv")
-    named = {UNDEFENDED: "undefended", chosen: "chosen on dev"}
     return {
         "profile": profile, "base": base, "chosen": chosen, "old": summary[UNDEFENDED], "new": summary[chosen],
-        "seeds": sorted(set(leaks["seed"])), "margin": margin,
-        "verdict": verdict.judge(summary, chosen, leaks, correct, margin, seed),
-        "zero_high": 100 * (wilson(0, summary[chosen]["n_prompts"]).high or 0),
-        "challenge": read_json(METRICS / "challenge.json"),
+        **_verdict(summary, chosen, margin, seed), "challenge": read_json(METRICS / "challenge.json"),
         "tables": [
             grid(f"table{number}", METRICS / f"table{number}.csv", CAPTIONS[number], chosen) for number in (1, 2, 3)
         ],
-        **_charts(summary, named, curves),
-        "trained_last": frame_grid("last", "Last figures on the dev pairs", figures.last(curves)),
+        **_charts(summary, chosen, read_csv(METRICS / "plots/orpo.csv")),
         "sources": _sources(), "types": _types(chosen), "comparisons": _comparisons(chosen, detect),
         "evidence": None,
     }  # fmt: skip
@@ -129,60 +89,22 @@ def evidence_sections(chosen: str, first: str, margin: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """Read a table.
-
-    Raises:
-        ValueError: there is none, with the remedy.
-    """
-    remedy = "make evidence" if EVIDENCE in path.parents else "dvc repro"
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; run `{remedy}` to make it")
-    try:
-        table: pd.DataFrame = pd.read_csv(path, **options)
-    except pd.errors.EmptyDataError:  # a table without rows
-        return pd.DataFrame()
-    return table
+def _verdict(summary: Summary, chosen: str, margin: float, seed: int) -> dict[str, Any]:
+    leaks, correct = (read_csv(METRICS / f"items/{name}.csv") for name in ("leaks", "correct"))
+    return {
+        "seeds": sorted(set(leaks["seed"])),
+        "verdict": verdict.judge(summary, chosen, leaks, correct, margin, seed),
+        "zero_high": 100 * (wilson(0, int(summary[chosen]["n_prompts"] or 0)).high or 0),
+    }
 
 
-def grid(name: str, path: Path, caption: str, chosen: str) -> Grid:
-    """Read a table to show, its undefended and its chosen row marked."""
-    table = read_csv(path, dtype=str, keep_default_na=False)
-    marks = {_identity(chosen): "chosen", _identity(UNDEFENDED): "undefended"}
-    return frame_grid(name, caption, table, marks)
-
-
-def _identity(key: str) -> str:
-    """Name of a row with its space, as the tables have it in one or two columns."""
-    return evidence.name(key)
-
-
-def frame_grid(name: str, caption: str, table: pd.DataFrame, marks: Mapping[str, str] | None = None) -> Grid:
-    """Cut a table into heads and cells."""
-    heads = [_cell(str(title)) for title in table.columns]
-    columns = [Column(*head, head[0].startswith(_TEXTS)) for head in heads]
-    rows = []
-    for line in table.to_dict(orient="records"):
-        space = f", {line['space']}" if line.get("space") else ""
-        mark = (marks or {}).get(f"{line.get('row')}{space}", "")
-        rows.append((mark, [_cell(str(cell)) for cell in line.values()]))
-    found = _TITLE.fullmatch(caption)
-    title, rest = found.groups() if found else (caption, "")
-    return Grid(name, title, rest[:1].upper() + rest[1:], columns, rows)
-
-
-def _cell(text: str) -> tuple[str, str]:
-    figure, bracket, interval = text.partition(" [")
-    return (figure or "–", bracket.strip() + interval)
-
-
-def _charts(summary: Summary, named: Mapping[str, str], curves: pd.DataFrame) -> dict[str, Any]:
+def _charts(summary: Summary, chosen: str, curves: pd.DataFrame) -> dict[str, Any]:
     """Draw the charts of Tables 1–3; a variant looks the same in all of them."""
     rows = [parse_row(key) for key in summary]
     every = charts.styles([*map(figures.of_row, rows), *curves["variant"]])
     tested = _among(every, {figures.of_row(row) for row in rows})
     guided = _among(every, {figures.of_row(row) for row in rows if row.guidance_scale is not None})
-    points = figures.frontier(summary, named)
+    points = figures.frontier(summary, {UNDEFENDED: "undefended", chosen: "chosen on dev"})
     title = "Answers that leak against usefulness, a point per row, with 95% intervals"
     sizes = {"wide": (1020, 420), "narrow": (275, 300)}
     return {
@@ -192,6 +114,7 @@ def _charts(summary: Summary, named: Mapping[str, str], curves: pd.DataFrame) ->
         "training": [
             (number, split, figures.training(curves, every, split)) for number, split in ((3, "train"), (4, "eval"))
         ],
+        "trained_last": frame_grid("last", "Last figures on the dev pairs", figures.last(curves)),
     }  # fmt: skip
 
 
