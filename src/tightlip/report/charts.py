@@ -25,6 +25,7 @@ COLOURS = 8
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 _CONFIG = {
     "aria": False, "background": None, "font": "Arial, Helvetica, sans-serif", "padding": 4,
+    "autosize": {"type": "fit", "contains": "padding"},
     "view": {"stroke": "var(--line)"},
     "axis": {
         "domainColor": "var(--muted)", "tickColor": "var(--muted)", "gridColor": "var(--line)", "tickSize": 4,
@@ -84,7 +85,7 @@ def frontier(points: pd.DataFrame, series: Sequence[Style], width: int, height: 
     Args:
         points: columns `series`, `label` (of highlighted points, else empty), `x`, `y` and their `_low` and `_high`.
         series: styles of the series.
-        width, height: of the plot in pixels.
+        width, height: of the whole chart in pixels.
         title: for screen readers.
     """
     x = _axis("x", "usefulness as deployed, % of questions right", {"zero": False, "padding": 12})
@@ -122,7 +123,7 @@ def lines(
         series: styles of the series.
         x_title, y_title: of the axes, with units.
         title: for screen readers.
-        width, height: of the plot in pixels.
+        width, height: of the whole chart in pixels.
         x_values: ticks of the x axis.
         y_scale: of the y axis.
         dots: whether points are marked.

@@ -117,7 +117,7 @@ def guidance(summary: Summary, series: Sequence[charts.Style]) -> list[Panel]:
         ])  # fmt: skip
         spoken = f"{title} over the guidance scale γ in {SPACES[space]}, with 95% intervals"
         svg = charts.lines(
-            points, series, "guidance scale γ", title, spoken, width=215, height=190, x_values=ticks,
+            points, series, "guidance scale γ", title, spoken, width=280, height=250, x_values=ticks,
             y_scale={"domain": [0, 100]},
         )  # fmt: skip
         panels.append(Panel(f"{'Leaks' if name == 'leak_rate' else 'Usefulness'}, {SPACES[space]}", svg))
@@ -149,7 +149,7 @@ def training(curves: pd.DataFrame, series: Sequence[charts.Style], split: str) -
         }).dropna()  # fmt: skip
         if len(points):
             svg = charts.lines(
-                points, series, "epoch", "", f"{title} over epochs, {split}", width=225, height=130,
+                points, series, "epoch", "", f"{title} over epochs, {split}", width=280, height=185,
                 x_values=list(epochs) if split == "eval" else None, dots=split == "eval",
             )  # fmt: skip
             panels.append(Panel(title, svg))
@@ -183,7 +183,7 @@ def relearning(counts: pd.DataFrame, names: Mapping[str, str]) -> tuple[list[cha
     series = charts.styles(names[str(key)] for key in counts["row"])
     svg = charts.lines(
         pd.DataFrame(points), series, "steps of relearning", "answers that leak, %",
-        "Answers that leak over steps of relearning, with 95% intervals", width=300, height=220,
+        "Answers that leak over steps of relearning, with 95% intervals", width=400, height=290,
         x_values=sorted(set(counts["steps"])), y_scale={"domain": [0, 100]},
     )  # fmt: skip
     return series, svg

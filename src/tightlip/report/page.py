@@ -106,7 +106,7 @@ def _charts(summary: Summary, chosen: str, curves: pd.DataFrame) -> dict[str, An
     guided = _among(every, {figures.of_row(row) for row in rows if row.guidance_scale is not None})
     points = figures.frontier(summary, {UNDEFENDED: "undefended", chosen: "chosen on dev"})
     title = "Answers that leak against usefulness, a point per row, with 95% intervals"
-    sizes = {"wide": (1020, 420), "narrow": (275, 300)}
+    sizes = {"wide": (1180, 470), "narrow": (350, 380)}
     return {
         "tested": tested, "guided": guided, "trained": _among(every, set(curves["variant"])),
         "frontier": {name: charts.frontier(points, tested, *size, title) for name, size in sizes.items()},
