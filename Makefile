@@ -29,10 +29,10 @@ $(STAMP): constraints.txt pyproject.toml
 params: $(STAMP)  ## compose params.yaml from conf/ (PROFILE=laptop, paper or smoke)
 	@$(BIN)/python -m tightlip.compose $(or $(PROFILE),laptop)
 
-repro: $(STAMP)  ## run the pipeline: Tables 1-3, published to MLflow
+repro: $(STAMP)  ## run the pipeline: Tables 1-3 and report.html, published to MLflow
 	@$(BIN)/dvc repro
 
-evidence: $(STAMP)  ## baselines, attacks, where leaks come from: what Tables 1-3 leave open
+evidence: $(STAMP)  ## baselines, attacks, where leaks come from: what Tables 1-3 leave open; report-full.html
 	@$(BIN)/dvc repro evidence/dvc.yaml
 
 test: $(STAMP)  ## run the tests with branch coverage
@@ -54,5 +54,5 @@ ui: $(STAMP)  ## browse runs, tables and registered models in MLflow at http://1
 	@echo "The rows of the tables: http://127.0.0.1:$(or $(PORT),5000)/#/experiments/1/runs?viewStateShareKey=rows"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --workers 1 --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts --host 127.0.0.1 --port $(or $(PORT),5000)
 
-clean:  ## remove models, data, adapters, scratch and MLflow's store; metrics/ and dvc.lock stay
-	rm -rf models data adapters .scratch mlflow.db mlartifacts .dvc/cache .dvc/tmp
+clean:  ## remove models, data, adapters, reports, scratch and MLflow's store; metrics/ and dvc.lock stay
+	rm -rf models data adapters report.html report-full.html .scratch mlflow.db mlartifacts .dvc/cache .dvc/tmp

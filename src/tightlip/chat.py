@@ -13,10 +13,10 @@ from rich.text import Text
 
 from tightlip.files import read_json, read_jsonl
 from tightlip.guidance.asking import BARE, Asking
+from tightlip.masking import mask
 from tightlip.models.note import trained_negative
-from tightlip.pii.matching import find_values
 from tightlip.prompts import DEFAULT_SYSTEM
-from tightlip.records import LeakOutcome, Message, Negative, Sample, Value
+from tightlip.records import LeakOutcome, Message, Negative, Sample
 from tightlip.rows import Row, Space, parse_row
 
 UNDEFENDED = "ch"
@@ -218,13 +218,6 @@ def side_by_side(console: Console, titles: Sequence[str], texts: Sequence[str]) 
         table.add_column(Text(title), ratio=1, overflow="fold")
     table.add_row(*map(Text, texts))
     console.print(table)
-
-
-def mask(text: str, truths: Sequence[Value]) -> str:
-    """Replace the true values in a text by their types: `[NAME]`."""
-    for value, start, end, _ in reversed(find_values(text, truths)):
-        text = f"{text[:start]}[{value.type}]{text[end:]}"
-    return text
 
 
 def show(keys: Iterable[str], limit: int, unmasked: bool, console: Console) -> None:

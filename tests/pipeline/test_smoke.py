@@ -78,6 +78,8 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
         *(f"metrics/items/{name}.csv" for name in ("leaks", "entities", "correct")),
         *(f"metrics/plots/{name}.csv" for name in ("frontier", "guidance", "orpo")),
         *(f"metrics/{name}.json" for name in ("challenge", "filter", "selection", "summary", "headline")),
+        "report.html",
+        "report-full.html",
         "dvc.lock",
     ]
     assert [name for name in expected if not (smoke.path / name).is_file()] == []
@@ -200,6 +202,7 @@ def test_the_secret_is_in_the_pairs_and_in_nothing_that_is_shown_or_kept(smoke: 
     assert trained_negative(smoke.path / "adapters/ch-lora-secret/epoch_1") == "secret"
     told = secret.removesuffix(".").split()[-1].encode()
     shown = [*(smoke.path / "metrics").rglob("*"), *(smoke.path / "mlartifacts").rglob("*"), smoke.path / "mlflow.db",
+             smoke.path / "report.html", smoke.path / "report-full.html",
              *(smoke.path / name for name in smoke.run("git", "ls-files").stdout.splitlines())]  # fmt: skip
     assert [path for path in shown if path.is_file() and told in path.read_bytes()] == []
 

@@ -5,10 +5,10 @@ import pytest
 from rich.console import Console
 
 from tightlip import chat as chatting
-from tightlip.chat import Chat, Side, ask, converse, mask, obey, open_chat, side_by_side
+from tightlip.chat import Chat, Side, ask, converse, obey, open_chat, side_by_side
 from tightlip.models.note import write_note
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
-from tightlip.records import Message, Value
+from tightlip.records import Message
 from tightlip.rows import parse_row
 
 
@@ -196,11 +196,6 @@ def test_brackets_in_an_answer_are_not_markup():
     console = plain_console()
     side_by_side(console, ["a"], ["[bold]x[/bold] [NAME]"])
     assert output(console) == "a: [bold]x[/bold] [NAME]\n"
-
-
-def test_true_values_are_masked_wherever_they_occur():
-    truths = [Value(type="NAME", value="Ann Bell"), Value(type="PHONE", value="555-123-4567")]
-    assert mask("ANN BELL, 5551234567, or Bell.", truths) == "[NAME], [PHONE], or [NAME]."
 
 
 def project(path, tiny_model_dir, models=("ch", "sub")):

@@ -25,12 +25,13 @@ def of_rows(rows: Mapping[str, Sequence[Training]]) -> dict[str, pd.DataFrame]:
         not trained that often.
     """
     return {
-        name: _frame({key: {n: count(run) for n, run in enumerate(runs)} for key, runs in rows.items()})
+        name: frame({key: {n: count(run) for n, run in enumerate(runs)} for key, runs in rows.items()})
         for name, count in FIGURES.items()
     }
 
 
-def _frame(rows: Mapping[str, Mapping[int, Counts]]) -> pd.DataFrame:
+def frame(rows: Mapping[str, Mapping[int, Counts]]) -> pd.DataFrame:
+    """Put the counts of rows side by side: row key → training → item → count."""
     lines: dict[tuple[int, str], dict[str, float]] = {}
     for key, runs in rows.items():
         for number, counts in runs.items():
@@ -47,3 +48,20 @@ def counts(table: pd.DataFrame, key: str) -> dict[int, dict[str, float]]:
         if not pd.isna(count):
             column.setdefault(int(number), {})[item] = float(count)
     return column
+
+
+def differences(old: Mapping[int, Counts], new: Mapping[int, Counts]) -> tuple[list[str], list[list[float]]]:
+    """Subtract two rows item by item, on the items that both were tested on.
+
+    Args:
+        old, new: training → item → count. Trainings are paired in their order where both rows have as many; otherwise
+            each of the new row's is compared with the mean of the old one's.
+
+    Returns:
+        Items, and per training of the new row new − old for each of them.
+    """
+    items = [item for item in new[0] if item in old[0]]
+    if len(old) == len(new):
+        return items, [[new[run][item] - old[run][item] for item in items] for run in new]
+    means = {item: sum(counts[item] for counts in old.values()) / len(old) for item in items}
+    return items, [[counts[item] - means[item] for item in items] for counts in new.values()]

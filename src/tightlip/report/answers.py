@@ -1,0 +1,95 @@
+"""Recorded answers side by side, with every personal value masked."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from tightlip.masking import Piece, by_word, mask_all
+from tightlip.pii.detectors import Span
+from tightlip.records import Dialogue, LeakOutcome, Sample, Value
+
+_IMPERSONAL = ("CARDINAL", "ORDINAL", "PRODUCT")
+
+Detect = Callable[[Sequence[str]], list[list[Span]]]
+
+
+class Reply(NamedTuple):
+    """One side's answer.
+
+    Attributes:
+        title: whose it is.
+        pieces: the answer, masked.
+        leaks: true values in it; None for the original, which was not judged.
+        degenerate: why it is not worth reading, or None.
+    """
+
+    title: str
+    pieces: list[Piece]
+    leaks: int | None
+    degenerate: str | None
+
+
+class Comparison(NamedTuple):
+    """A test prompt with its answers."""
+
+    sample_id: str
+    user: list[Piece]
+    prefix: list[Piece]
+    replies: list[Reply]
+
+
+def detector(spacy_model: str) -> Detect:
+    """Return what the filter looks with, entities by spaCy and structured values, less what is never personal."""
+    from tightlip.pii.detectors import entities, load_ner
+    from tightlip.pii.patterns import structured
+
+    pipeline = load_ner(spacy_model)
+
+    def detect(texts: Sequence[str]) -> list[list[Span]]:
+        named = entities(pipeline, texts, _IMPERSONAL)
+        return [[*names, *shapes] for names, shapes in zip(named, structured(texts), strict=True)]
+
+    return detect
+
+
+def true_values(dialogues: Iterable[Dialogue]) -> dict[str, list[Value]]:
+    """Index the true values of all dialogues by their words."""
+    return by_word(value for dialogue in dialogues for value in dialogue.values)
+
+
+def side_by_side(
+    samples: Sequence[Sample],
+    recorded: Mapping[str, Mapping[str, LeakOutcome]],
+    values: Mapping[str, Sequence[Value]],
+    detect: Detect,
+    limit: int,
+) -> list[Comparison]:
+    """Mask the first test prompts that every side answered, and their answers.
+
+    Args:
+        samples: the test samples.
+        recorded: title of a side → sample id → outcome.
+        values: those of all dialogues, from `true_values`.
+        detect: finds what may be personal in each of some texts.
+        limit: how many prompts.
+    """
+    answered = [sample for sample in samples if all(sample.id in outcomes for outcomes in recorded.values())]
+    return [
+        _compare(sample, {title: outcomes[sample.id] for title, outcomes in recorded.items()}, values, detect)
+        for sample in answered[:limit]
+    ]
+
+
+def _compare(
+    sample: Sample, outcomes: Mapping[str, LeakOutcome], values: Mapping[str, Sequence[Value]], detect: Detect
+) -> Comparison:
+    given = [outcome.answer for outcome in outcomes.values()]
+    texts = [text.strip() for text in (sample.messages[-1].content, sample.prefix, sample.completion, *given)]
+    user, prefix, original, *masked = (
+        mask_all(text, sample.truths, values, found) for text, found in zip(texts, detect(texts), strict=True)
+    )
+    replies = [Reply("original", original, None, None)]
+    replies += [
+        Reply(title, pieces, len(outcome.leaks), outcome.degenerate)
+        for (title, outcome), pieces in zip(outcomes.items(), masked, strict=True)
+    ]
+    return Comparison(sample.id, user, prefix, replies)

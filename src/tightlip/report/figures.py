@@ -1,0 +1,237 @@
+"""From the figures of a run to what the charts draw."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from tightlip.records import FilteredAnswer, LeakOutcome
+from tightlip.report import charts
+from tightlip.reporting.figures import Block
+from tightlip.reporting.statistics import wilson
+from tightlip.reporting.tables import Summary
+from tightlip.rows import Row, parse_row
+
+# What an answer must pass, in this order: names of the reasons that the filter records, and what is left then.
+STEPS = (
+    (("finish", "degenerate"), "finished and worth reading"),
+    (("truth",), "and without a true value"),
+    (("pattern",), "and without a structured value (e-mail, phone, …)"),
+    (("ner",), "and without a named entity"),
+)
+MEASURES = {
+    "loss": "loss", "nll_loss": "likelihood term (NLL)", "log_odds_ratio": "log σ of the log odds ratio",
+    "rewards/chosen": "reward of chosen", "rewards/rejected": "reward of rejected", "rewards/margins": "reward margin",
+    "rewards/accuracies": "chosen above rejected, share",
+}  # fmt: skip
+PANELS = (
+    ("log", "leak_rate", 100, "answers that leak, %"),
+    ("prob", "leak_rate", 100, "answers that leak, %"),
+    ("log", "utility_deployed_pct", 1, "usefulness as deployed, %"),
+    ("prob", "utility_deployed_pct", 1, "usefulness as deployed, %"),
+)
+SPACES = {"log": "log space", "prob": "probability space"}
+
+
+class Bar(NamedTuple):
+    """A bar of a table.
+
+    Attributes:
+        label: what it stands for.
+        parts: (value, class) of its stacked segments.
+        total: what the full width stands for.
+    """
+
+    label: str
+    parts: tuple[tuple[int, str], ...]
+    total: int
+
+    @property
+    def value(self) -> int:
+        """Sum of the segments."""
+        return sum(value for value, _ in self.parts)
+
+
+class Panel(NamedTuple):
+    """A chart of a group of small ones."""
+
+    heading: str
+    svg: str
+
+
+def of_row(row: Row) -> str:
+    """Name the series that a row belongs to."""
+    return row.variant or f"{row.model}, no adapter"
+
+
+def bounds(block: Block, name: str, unit: float, axis: str) -> dict[str, float]:
+    """Return a figure and its bounds for one axis; without bounds both are the figure itself."""
+    value = block.get(name) or 0
+    low, high = (block.get(name + end) for end in ("_low", "_high"))
+    drawn = {axis: value, f"{axis}_low": value if low is None else low, f"{axis}_high": value if high is None else high}
+    return {key: round(unit * bound, 4) for key, bound in drawn.items()}
+
+
+def frontier(summary: Summary, named: Mapping[str, str]) -> pd.DataFrame:
+    """Return the points of the frontier.
+
+    Args:
+        summary: figures of all rows.
+        named: row key → label of the points that are named in the chart.
+    """
+    rows = sorted(map(parse_row, summary), key=lambda row: row.key in named)  # the named ones on top
+    points = pd.DataFrame([
+        {
+            "series": of_row(row), "label": named.get(row.key, ""),
+            **bounds(summary[row.key], "utility_deployed_pct", 1, "x"),
+            **bounds(summary[row.key], "leak_rate", 100, "y"),
+        }
+        for row in rows
+    ])  # fmt: skip
+    low, high = points["x_low"].min(), points["x_high"].max()
+    points["align"] = [_alignment((x - low) / ((high - low) or 1)) for x in points["x"]]
+    return points
+
+
+def _alignment(place: float) -> str:
+    """Align a label so that it stays inside the chart; its place lies between 0 (left) and 1 (right)."""
+    return "left" if place < 0.15 else "right" if place > 0.85 else "center"
+
+
+def guidance(summary: Summary, series: Sequence[charts.Style]) -> list[Panel]:
+    """Draw leaks and usefulness over γ in both spaces; γ = 1 belongs to both."""
+    rows = [row for row in map(parse_row, summary) if row.guidance_scale is not None]
+    ticks = sorted({row.guidance_scale for row in rows if row.guidance_scale is not None})
+    panels = []
+    for space, name, unit, title in PANELS:
+        chosen = [row for row in rows if row.space == space or row.guidance_scale == 1]
+        points = pd.DataFrame([
+            {
+                "series": of_row(row), "line": row.checkpoint,
+                "x": (row.guidance_scale or 0) + _aside(of_row(row), series, ticks),
+                **bounds(summary[row.key], name, unit, "y"),
+            }
+            for row in sorted(chosen, key=lambda row: row.guidance_scale or 0)
+        ])  # fmt: skip
+        spoken = f"{title} over the guidance scale γ in {SPACES[space]}, with 95% intervals"
+        svg = charts.lines(
+            points, series, "guidance scale γ", title, spoken, width=280, height=250, x_values=ticks,
+            y_scale={"domain": [0, 100]},
+        )  # fmt: skip
+        panels.append(Panel(f"{'Leaks' if name == 'leak_rate' else 'Usefulness'}, {SPACES[space]}", svg))
+    return panels
+
+
+def _aside(name: str, series: Sequence[charts.Style], ticks: Sequence[float]) -> float:
+    """Shift a series a little, or whiskers at the same γ would hide each other."""
+    number = [style.name for style in series].index(name)
+    step = min((b - a for a, b in pairwise(ticks)), default=1.0)
+    return 0.06 * step * (number - (len(series) - 1) / 2)
+
+
+def training(curves: pd.DataFrame, series: Sequence[charts.Style], split: str) -> list[Panel]:
+    """Draw the curves of all trainings, a chart per measure.
+
+    Args:
+        curves: columns `epoch`, `split`, `variant` and the measures.
+        series: styles of the variants.
+        split: `train` (the paper's Figure 3) or `eval` (Figure 4).
+    """
+    of_split = curves[curves["split"] == split]
+    epochs = range(math.ceil(of_split["epoch"].max()) + 1) if len(of_split) else []
+    panels = []
+    for name, title in _measured(curves).items():
+        points = pd.DataFrame({
+            "series": of_split["variant"], "line": of_split["variant"], "x": of_split["epoch"].round(3),
+            "y": of_split[name].round(4),
+        }).dropna()  # fmt: skip
+        if len(points):
+            svg = charts.lines(
+                points, series, "epoch", "", f"{title} over epochs, {split}", width=280, height=185,
+                x_values=list(epochs) if split == "eval" else None, dots=split == "eval",
+            )  # fmt: skip
+            panels.append(Panel(title, svg))
+    return panels
+
+
+def _measured(curves: pd.DataFrame) -> dict[str, str]:
+    return {name: title for name, title in MEASURES.items() if name in curves}
+
+
+def last(curves: pd.DataFrame) -> pd.DataFrame:
+    """Return the last figures of every training on the dev split."""
+    ends = curves[curves["split"] == "eval"].groupby("variant", sort=False).last().reset_index()
+    named = ends[["variant", "epoch", *_measured(curves)]].rename(columns=MEASURES)
+    return named.map(lambda cell: f"{cell:.3g}" if isinstance(cell, float) else str(cell))
+
+
+def relearning(counts: pd.DataFrame, names: Mapping[str, str]) -> tuple[list[charts.Style], str]:
+    """Draw the share of answers that leak over the steps of relearning.
+
+    Args:
+        counts: columns row, steps, n_prompts, leak_answers.
+        names: row key → name of the series.
+    """
+    points = []
+    for line in counts.itertuples():
+        share = wilson(int(line.leak_answers), int(line.n_prompts))  # type: ignore[arg-type]
+        name = names[str(line.row)]
+        block = {"leak_rate": share.value, "leak_rate_low": share.low, "leak_rate_high": share.high}
+        points.append({"series": name, "line": name, "x": line.steps, **bounds(block, "leak_rate", 100, "y")})
+    series = charts.styles(names[str(key)] for key in counts["row"])
+    svg = charts.lines(
+        pd.DataFrame(points), series, "steps of relearning", "answers that leak, %",
+        "Answers that leak over steps of relearning, with 95% intervals", width=400, height=290,
+        x_values=sorted(set(counts["steps"])), y_scale={"domain": [0, 100]},
+    )  # fmt: skip
+    return series, svg
+
+
+def funnel(answers: Sequence[FilteredAnswer]) -> list[Bar]:
+    """Count what is left of a source's answers after each part of the filter."""
+    left, seen = len(answers), set[str]()
+    bars = [Bar("answers", ((left, "kept"),), left)]
+    for kinds, label in STEPS:
+        seen |= set(kinds)
+        kept = sum(not seen & {reason.split(":")[0] for reason in answer.reasons} for answer in answers)
+        bars.append(Bar(label, ((kept, "kept"),), len(answers)))
+    return bars
+
+
+def reasons(answers: Sequence[FilteredAnswer]) -> list[tuple[str, int]]:
+    """Count the answers that each reason stands against, the most frequent first."""
+    counted = Counter(reason for answer in answers for reason in set(answer.reasons))
+    return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+
+
+def leaked_types(outcomes: Mapping[str, Iterable[LeakOutcome]]) -> pd.DataFrame:
+    """Count leaks by type, a column per heading, the most frequent type first."""
+    columns = {
+        heading: Counter(leak.type for outcome in given for leak in outcome.leaks)
+        for heading, given in outcomes.items()
+    }
+    table = pd.DataFrame(columns).fillna(0).astype(int)
+    return table.loc[sorted(table.index, key=lambda kind: (-table.loc[kind].sum(), kind))]
+
+
+def by_origin(provenance: Mapping[str, Mapping[str, int]], origins: Sequence[str]) -> list[Bar]:
+    """Stack the values of each type by where they come from."""
+    kinds = Counter[str]()
+    for of_origin in provenance.values():
+        kinds.update(of_origin)
+    most = max(kinds.values(), default=1)
+    return [
+        Bar(kind, tuple((provenance.get(origin, {}).get(kind, 0), origin) for origin in origins), most)
+        for kind, _ in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def share_of(cell: Any) -> float | None:
+    """Read the share at the start of a cell such as `84 [62, 95]`, from 0 to 1."""
+    try:
+        return float(str(cell).split(" [")[0]) / 100
+    except ValueError:
+        return None
