@@ -29,7 +29,9 @@ def frame(rows: Mapping[str, Mapping[int, Counts]]) -> pd.DataFrame:
 def counts(table: pd.DataFrame, key: str) -> dict[int, dict[str, float]]:
     """Return a row's counts: seed → item → count."""
     column: dict[int, dict[str, float]] = {}
-    lines: Sequence[tuple[int, str, float]] = list(zip(table["seed"], table["item"].astype(str), table[key], strict=True))
+    lines: Sequence[tuple[int, str, float]] = list(
+        zip(table["seed"], table["item"].astype(str), table[key], strict=True)
+    )
     for seed, item, count in lines:
         if not pd.isna(count):
             column.setdefault(int(seed), {})[item] = float(count)
