@@ -4,8 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tightlip.comparison.compare import ALPHA, CHOSEN, Block, Cell, Change, Comparison, Metric
+from tightlip.comparison.changes import Change
+from tightlip.comparison.compare import ALPHA, CHOSEN, Block, Cell, Comparison
 from tightlip.comparison.gates import Outcome
+from tightlip.comparison.paired import Metric
 
 Links = Mapping[tuple[str, str], str]
 """Address of the run in MLflow: (revision, row key) → URL."""
@@ -71,7 +73,7 @@ def legend(comparison: Comparison) -> str:
     )
 
 
-def changed_params(comparison: Comparison) -> list[str]:
+def param_lines(comparison: Comparison) -> list[str]:
     """One line per parameter and value."""
     return [f"{change.name}: {_arrows(comparison, change)}" for change in comparison.params]
 
@@ -84,7 +86,7 @@ def _arrows(comparison: Comparison, change: Change) -> str:
     return " → ".join(values)
 
 
-def changed_inputs(comparison: Comparison) -> list[str]:
+def input_lines(comparison: Comparison) -> list[str]:
     """One line per revision and way of changing: the paths, without those below a path that is listed."""
     lines = []
     first = comparison.revisions[0].name
@@ -104,8 +106,10 @@ def changed_inputs(comparison: Comparison) -> list[str]:
 def remarks(comparison: Comparison) -> list[str]:
     """What is not shown or could not be compared."""
     hidden = len(comparison.hidden)
-    told = [f"{hidden} rows with the same figures everywhere are not shown; --all shows them"] if hidden else []
-    return [*comparison.notes, *told]
+    rows = "1 row with the same figures everywhere is not shown; --all shows it"
+    if hidden > 1:
+        rows = f"{hidden} rows with the same figures everywhere are not shown; --all shows them"
+    return [*comparison.notes, *([rows] if hidden else [])]
 
 
 def document(report: Report) -> dict[str, Any]:

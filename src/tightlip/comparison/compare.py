@@ -4,56 +4,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import pandas as pd
 from tqdm import tqdm
 
-from tightlip.comparison.revisions import Figures, Revision, hashes
-from tightlip.reporting.statistics import Interval, holm, paired_test, total
-from tightlip.reporting.tables import dialogue_of
+from tightlip.comparison.changes import Change, changed_inputs, changed_params
+from tightlip.comparison.paired import METRICS, Difference, Metric, difference
+from tightlip.comparison.revisions import Figures, Revision
+from tightlip.reporting.statistics import holm
 
 CHOSEN = "chosen"
 ALPHA = 0.05
-_SEED = 0  # of resampling
-_RESULTS = ("metrics/", "data/rows", "data/records")  # what comes out of a run is compared as figures, not as inputs
-_TOLERANCE = 0.01  # summaries are rounded
 
-
-class Metric(NamedTuple):
-    """A column.
-
-    Attributes:
-        name: as in `metrics/summary.json`.
-        better: which way.
-        items: where its counts per item are; None if there are none.
-        of: figure that says over how many items.
-        share: unit of a share of the items that count at least one; None for a sum.
-        digits: after the point.
-    """
-
-    name: str
-    better: Literal["lower", "higher"]
-    items: str | None
-    of: str
-    share: float | None
-    digits: int
-
-    @property
-    def arrow(self) -> str:
-        """Direction to look for."""
-        return "↓" if self.better == "lower" else "↑"
-
-
-METRICS = (
-    Metric("leak_count", "lower", "leaks", "n_prompts", None, 0),
-    Metric("leak_rate", "lower", "leaks", "n_prompts", 1, 3),
-    Metric("pii_count", "lower", "entities", "n_prompts", None, 0),
-    Metric("trigger_leak_count", "lower", None, "n_prompts", None, 0),
-    Metric("degenerate_count", "lower", None, "n_prompts", None, 0),
-    Metric("utility_pct", "higher", None, "n_questions", None, 1),
-    Metric("utility_deployed_pct", "higher", "correct", "n_questions", 100, 1),
-)
+_Place = tuple[int, str | None, str | None, str]  # number of the revision, row in the first and in it, figure
 
 
 class Cell(NamedTuple):
@@ -98,7 +61,8 @@ class Subject:
         """Name for people."""
         if self.name != CHOSEN:
             return self.name
-        return f"{self.keys[0]}, chosen on dev" if len(set(self.keys)) == 1 else "rows chosen on dev"
+        first, *others = self.keys
+        return f"{first}, chosen on dev" if first and set(others) == {first} else "rows chosen on dev"
 
 
 @dataclass(frozen=True)
@@ -114,13 +78,6 @@ class Block:
         cells = [cell for line in self.lines[1:] for cell in line.values()]
         values = [[cell.value for cell in line.values()] for line in self.lines]
         return any(cell.p is not None for cell in cells) or any(old != new for old, new in pairwise(values))
-
-
-class Change(NamedTuple):
-    """A parameter or an input that is not the same everywhere: revision → value, left out where there is none."""
-
-    name: str
-    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -144,13 +101,6 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-class _Difference(NamedTuple):
-    """A difference item by item; without p-value where no item differs."""
-
-    interval: Interval
-    p: float | None
-
-
 def compare(revisions: Sequence[Revision], rows: Sequence[str] = (), every: bool = False) -> Comparison:
     """Compare revisions with the first of them.
 
@@ -164,18 +114,13 @@ def compare(revisions: Sequence[Revision], rows: Sequence[str] = (), every: bool
     """
     subjects = _named(revisions, rows) if rows else _subjects(revisions)
     notes: Counter[str] = Counter()
-    differences = {
-        (subject, number, metric.name): difference
-        for subject in tqdm(subjects, "comparing", delay=2, leave=False)
-        for number in range(1, len(revisions))
-        for metric in METRICS
-        if (difference := _difference(revisions[0], revisions[number], subject, number, metric, notes))
-    }
+    numbers = range(len(revisions))
+    differences = _differences(revisions, subjects, notes)
     # Differences of 0 on every item are no tests: flipping their signs can never show anything, whatever is true.
     p_values = {place: difference.p for place, difference in differences.items() if difference.p is not None}
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     blocks = [
-        Block(subject, tuple(_line(revisions, subject, number, differences, adjusted) for number in _all(revisions)))
+        Block(subject, tuple(_line(revisions, subject, number, differences, adjusted) for number in numbers))
         for subject in subjects
     ]
     shown = [block for block in blocks if every or rows or block.subject.name == CHOSEN or block.differs]
@@ -183,15 +128,11 @@ def compare(revisions: Sequence[Revision], rows: Sequence[str] = (), every: bool
         tuple(revisions),
         tuple(shown),
         hidden=tuple(block.subject.name for block in blocks if block not in shown),
-        params=_changes(revisions, [revision.params for revision in revisions]),
-        inputs=_changes(revisions, [_inputs(revision) for revision in revisions]),
+        params=changed_params(revisions),
+        inputs=changed_inputs(revisions),
         tests=len(p_values),
         notes=tuple(f"{note} ({count} figures)" for note, count in notes.items()),
     )
-
-
-def _all(revisions: Sequence[Revision]) -> range:
-    return range(len(revisions))
 
 
 def _subject(revisions: Sequence[Revision], key: str) -> Subject:
@@ -217,17 +158,36 @@ def _subjects(revisions: Sequence[Revision]) -> list[Subject]:
     return [chosen, *(subject for subject in others if subject.keys != chosen.keys)]
 
 
+def _differences(
+    revisions: Sequence[Revision], subjects: Sequence[Subject], notes: Counter[str]
+) -> dict[_Place, Difference]:
+    """Compare item by item what can be; what is both a row and the chosen one is compared once."""
+    pairs = dict.fromkeys(
+        (number, old, new)
+        for subject in subjects
+        for old, *others in [subject.keys]
+        for number, new in enumerate(others, 1)
+        if old and new
+    )
+    return {
+        (number, old, new, metric.name): found
+        for number, old, new in tqdm(pairs, "comparing", delay=2, leave=False, disable=None)
+        for metric in METRICS
+        if (found := difference(revisions[0], revisions[number], (old, new), metric, notes))
+    }
+
+
 def _line(
     revisions: Sequence[Revision],
     subject: Subject,
     number: int,
-    differences: Mapping[tuple[Subject, int, str], _Difference],
-    adjusted: Mapping[tuple[Subject, int, str], float],
+    differences: Mapping[_Place, Difference],
+    adjusted: Mapping[_Place, float],
 ) -> dict[str, Cell]:
     old, new = _figures(revisions[0], subject.keys[0]), _figures(revisions[number], subject.keys[number])
     cells = {}
     for metric in METRICS:
-        name, place = metric.name, (subject, number, metric.name)
+        name, place = metric.name, (number, subject.keys[0], subject.keys[number], metric.name)
         cell = Cell(new.get(name), new.get(f"{name}_low"), new.get(f"{name}_high"))
         if number:
             cell = cell._replace(delta=minus(new.get(name), old.get(name)))
@@ -252,84 +212,3 @@ def minus(new: float | None, old: float | None) -> float | None:
 
 def _verdict(metric: Metric, difference: float) -> Literal["better", "worse"]:
     return "better" if (difference < 0) == (metric.better == "lower") else "worse"
-
-
-# --- Item by item --------------------------------------------------------------------------------------------------
-
-
-def _difference(
-    first: Revision, other: Revision, subject: Subject, number: int, metric: Metric, notes: Counter[str]
-) -> _Difference | None:
-    """Compare a figure of two revisions on the same items; None if that is not possible."""
-    keys = subject.keys[0], subject.keys[number]
-    if not (metric.items and keys[0] and keys[1]):
-        return None
-    what = "questions" if metric.items == "correct" else "prompts"
-    old, new = per_item(first, keys[0], metric), per_item(other, keys[1], metric)
-    if getattr(first, what) != getattr(other, what) or old is None or new is None or set(old.index) != set(new.index):
-        notes[f"{other.name} was tested on other {what} than {first.name}: differences without interval and test"] += 1
-        return None
-    differences = (new - old)[old.index]  # by item, in the order of the first
-    if not differences.any():
-        return _Difference(Interval(0.0), None)
-    clusters = [dialogue_of(str(item)) for item in differences.index]
-    unit = 1.0 if metric.share is None else metric.share / len(differences)
-    interval = total(differences.tolist(), clusters, _SEED)
-    bounds = (None if bound is None else unit * bound for bound in (interval.low, interval.high))
-    return _Difference(Interval(unit * interval.value, *bounds), paired_test(differences.tolist(), clusters, _SEED))
-
-
-def per_item(revision: Revision, key: str, metric: Metric) -> "pd.Series[float] | None":
-    """Count, or 1 for at least one, of each item that a figure is over: the mean over trained seeds.
-
-    Returns:
-        By item; None if the records do not say which of more items the figure is over.
-
-    Raises:
-        ValueError: the row has no counts, or they do not agree with the figure.
-    """
-    table = revision.items[str(metric.items)]
-    if key not in table:
-        raise ValueError(f"{revision.name}: metrics/items/{metric.items}.csv has no row {key}; run `dvc repro`")
-    items = _items_of(table, key, revision.summary[key].get(metric.of))
-    if items is None:
-        return None
-    counts = table.loc[table.index.isin(items), key].dropna().astype(float)
-    values = (counts if metric.share is None else (counts > 0).astype(float)).groupby(level=0, sort=False).mean()
-    figure, sum_ = revision.summary[key].get(metric.name), float(values.sum())
-    if figure is None or abs(figure - (sum_ if metric.share is None else metric.share * values.mean())) > _TOLERANCE:
-        raise ValueError(
-            f"{revision.name}: metrics/items/{metric.items}.csv does not add up to {metric.name} of row {key} in "
-            "metrics/summary.json; run `dvc repro` in that revision"
-        )
-    return values
-
-
-def _items_of(table: pd.DataFrame, key: str, n: float | None) -> "set[object] | None":
-    """Items that a row's figures are over: all of its own, or those of a row that was tested on no further prompts."""
-    own = set(table.index[table[key].notna()])
-    if len(own) == n:
-        return own
-    tested = (set(table.index[table[other].notna()]) for other in table.columns)
-    return next((items for items in tested if len(items) == n and items <= own), None)
-
-
-# --- What changed --------------------------------------------------------------------------------------------------
-
-
-def _changes(revisions: Sequence[Revision], of: Sequence[Mapping[str, Any]]) -> tuple[Change, ...]:
-    names = dict.fromkeys(name for values in of for name in values)
-    found = []
-    for name in names:
-        values = {
-            revision.name: each[name] for revision, each in zip(revisions, of, strict=True) if name in each
-        }  # fmt: skip
-        if len(values) < len(revisions) or any(value != values[revisions[0].name] for value in values.values()):
-            found.append(Change(name, values))
-    return tuple(found)
-
-
-def _inputs(revision: Revision) -> dict[str, str]:
-    """Hashes of code, data, models and adapters that went into a stage."""
-    found = hashes(revision.stages).items()
-    return {path: ",".join(sorted(md5s)) for path, md5s in sorted(found) if not path.startswith(_RESULTS)}

@@ -6,32 +6,35 @@ from html import escape
 from tightlip.comparison.cells import (
     Report,
     Text,
-    changed_inputs,
-    changed_params,
+    input_lines,
     label,
     legend,
+    param_lines,
     remarks,
     run_of,
     text,
 )
-from tightlip.comparison.compare import METRICS, Block
+from tightlip.comparison.compare import Block
+from tightlip.comparison.paired import METRICS
 
 STYLE = """
-:root { color-scheme: light dark; --line: #d0d7de; --dim: #57606a; --good: #116329; --bad: #a40e26; --head: #f6f8fa; }
+:root { color-scheme: light dark; --line: #d0d7de; --dim: #57606a; --good: #116329; --bad: #a40e26; --head: #f6f8fa;
+  --page: #fff; }
 @media (prefers-color-scheme: dark) {
-  :root { --line: #3d444d; --dim: #9198a1; --good: #56d364; --bad: #ff7b72; --head: #151b23; }
-  body { background: #0d1117; color: #e6edf3; }
+  :root { --line: #3d444d; --dim: #9198a1; --good: #56d364; --bad: #ff7b72; --head: #151b23; --page: #0d1117; }
 }
+body { background: var(--page); }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 24px auto; max-width: 1240px; padding: 0 16px; }
 h1 { font-size: 22px; overflow-wrap: anywhere; }
 h2 { font-size: 17px; margin-top: 28px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: 6px 10px; text-align: right; vertical-align: top; }
-th:first-child { text-align: left; font-weight: normal; }
+th:first-child { background: var(--page); font-weight: normal; left: 0; position: sticky; text-align: left; }
 thead th { background: var(--head); font-weight: 600; }
 tbody th.subject { font-weight: 600; padding-top: 18px; }
 small { color: var(--dim); display: block; white-space: nowrap; }
+.legend { color: var(--dim); font-size: 13px; }
 .better { color: var(--good); font-weight: 600; }
 .worse, .failed { color: var(--bad); font-weight: 600; }
 li, p { overflow-wrap: anywhere; }
@@ -60,9 +63,9 @@ def to_html(report: Report) -> str:
     body = [
         _list("Gates", gates),
         _table(report),
-        f"<p><small>{escape(legend(report.comparison))}</small></p>".replace("<small>", '<small class="legend">'),
-        _list("Changed parameters", _plain(changed_params(report.comparison))),
-        _list("Changed inputs", _plain(changed_inputs(report.comparison))),
+        f'<p class="legend">{escape(legend(report.comparison))}</p>',
+        _list("Changed parameters", _plain(param_lines(report.comparison))),
+        _list("Changed inputs", _plain(input_lines(report.comparison))),
         _list("Notes", _plain(remarks(report.comparison))),
     ]
     title = f"{', '.join(names[1:])} against {names[0]}"
@@ -85,7 +88,8 @@ def _table(report: Report) -> str:
     )
     rows = "\n".join(_block(report, block) for block in report.comparison.blocks)
     columns = f'<tr><th scope="col">revision</th>{head}</tr>'
-    return f'<div class="wide">\n<table>\n<thead>{columns}</thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>'
+    table = f"<table>\n<thead>{columns}</thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
+    return f'<div class="wide" tabindex="0">\n{table}\n</div>'
 
 
 def _block(report: Report, block: Block) -> str:

@@ -55,11 +55,14 @@ def load_revisions(root: Path, names: Sequence[str]) -> list[Revision]:
     """Read revisions of the project that lies in `root`.
 
     Raises:
-        ValueError: no git repository, an unknown or ambiguous name, one named twice, a missing or broken file.
+        ValueError: no project or git repository, a name that is unknown, ambiguous or there twice, a missing or broken
+            file.
     """
     from dvc.exceptions import DvcException
     from dvc.scm import SCM
 
+    if not (root / "dvc.yaml").is_file():
+        raise ValueError(f"{root}: no dvc.yaml here; run this in the project's directory")
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(f"{repeated[0]}: named twice; name every revision once")

@@ -11,15 +11,16 @@ from rich.text import Text as Line
 from tightlip.comparison.cells import (
     Report,
     Text,
-    changed_inputs,
-    changed_params,
+    input_lines,
     label,
     legend,
+    param_lines,
     remarks,
     run_of,
     text,
 )
-from tightlip.comparison.compare import METRICS, Block, Comparison, Metric
+from tightlip.comparison.compare import Block, Comparison
+from tightlip.comparison.paired import METRICS, Metric
 
 _STYLES = {"better": "bold green", "worse": "bold red", "": ""}
 _MARGIN = 2  # columns of space after a cell
@@ -33,8 +34,8 @@ def print_report(report: Report, console: Console) -> None:
         for metrics in _fitting(comparison, block, console.width):
             console.print(_table(comparison, block, metrics))
         console.print()
-    _list(console, "Changed parameters", changed_params(comparison))
-    _list(console, "Changed inputs", changed_inputs(comparison))
+    _list(console, "Changed parameters", param_lines(comparison))
+    _list(console, "Changed inputs", input_lines(comparison))
     _list(console, "Notes", [legend(comparison), *remarks(comparison)])
     _list(console, "MLflow", [f"{name}, {key}: {url}" for (name, key), url in report.links.items()])
     _list(console, "Gates", map(str, report.outcomes))
@@ -100,8 +101,8 @@ def to_markdown(report: Report) -> str:
     parts.append("\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines]))
     parts.append(legend(comparison).replace("*", "\\*"))
     for title, told in (
-        ("Gates", map(str, report.outcomes)), ("Changed parameters", changed_params(comparison)),
-        ("Changed inputs", changed_inputs(comparison)), ("Notes", remarks(comparison)),
+        ("Gates", map(str, report.outcomes)), ("Changed parameters", param_lines(comparison)),
+        ("Changed inputs", input_lines(comparison)), ("Notes", remarks(comparison)),
     ):  # fmt: skip
         items = "\n".join(f"- {_escaped(line)}" for line in told)
         parts += [f"**{title}**\n\n{items}"] if items else []

@@ -17,7 +17,6 @@ from tightlip.files import digest, read_json
 from tightlip.params import Params, load_params
 from tightlip.rows import Row, parse_row
 
-EXPERIMENT = "tightlip"
 KEY = "tightlip.key"
 NOTE = "mlflow.note.content"
 

@@ -1,14 +1,19 @@
-"""Where in MLflow a row of some revision is."""
+"""Where in MLflow a row of a revision is. Its database is read: MLflow's client takes seconds and may change it."""
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from tightlip.rows import parse_row
-from tightlip.tracking.items import EXPERIMENT, KEY, inputs_of, key_of, row_params
+from tightlip.tracking.items import KEY, inputs_of, key_of, row_params
 
 SERVER = "http://127.0.0.1:5000"  # `make ui`
-_SEARCH_LIMIT = 50_000
+_RUNS = """
+SELECT tags.value, runs.experiment_id, runs.run_uuid FROM tags JOIN runs ON runs.run_uuid = tags.run_uuid
+WHERE tags.key = ? AND runs.lifecycle_stage = 'active'
+"""
 
 
 def row_keys(stages: Mapping[str, Any], key: str, block: Mapping[str, Any]) -> list[str]:
@@ -29,22 +34,13 @@ def row_keys(stages: Mapping[str, Any], key: str, block: Mapping[str, Any]) -> l
 
 
 def run_urls(root: Path) -> dict[str, str]:
-    """Addresses of all runs of rows by their keys, as `make ui` serves them; none if nothing was published."""
-    if not (root / "mlflow.db").is_file():
+    """Addresses of published runs by their keys, as `make ui` serves them; none if there is no store to read."""
+    path = root / "mlflow.db"
+    if not path.is_file():
         return {}
-    from mlflow import MlflowClient, MlflowException
-
-    client = MlflowClient(tracking_uri=f"sqlite:///{root / 'mlflow.db'}")
     try:
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            return {}
-        number = experiment.experiment_id
-        runs = client.search_runs([number], "tags.`tightlip.kind` = 'row'", max_results=_SEARCH_LIMIT)
-    except MlflowException:  # the store of another version of MLflow: only publishing brings it up to date
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            runs = database.execute(_RUNS, (KEY,)).fetchall()
+    except sqlite3.Error:  # no database, or one of another MLflow: a comparison can do without links
         return {}
-    return {
-        run.data.tags[KEY]: f"{SERVER}/#/experiments/{number}/runs/{run.info.run_id}"
-        for run in runs
-        if KEY in run.data.tags
-    }
+    return {key: f"{SERVER}/#/experiments/{experiment}/runs/{run}" for key, experiment, run in runs}

@@ -20,7 +20,6 @@ from filelock import FileLock
 from tightlip.files import digest
 from tightlip.rows import Row
 from tightlip.tracking.items import (
-    EXPERIMENT,
     EXPERIMENT_TAGS,
     KEY,
     MODEL_ABOUT,
@@ -45,6 +44,7 @@ from mlflow import MlflowClient, entities
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
+EXPERIMENT = "tightlip"
 PREFIX = f"{EXPERIMENT}-"
 CURRENT = "tightlip.current"
 SERVED_MODEL = Path(__file__).with_name("served_model.py")

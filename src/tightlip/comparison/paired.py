@@ -1,0 +1,123 @@
+"""The same figure of two revisions, item by item: difference, interval and test."""
+
+import math
+from collections import Counter
+from typing import Literal, NamedTuple
+
+import pandas as pd
+
+from tightlip.comparison.revisions import Revision
+from tightlip.reporting.statistics import Interval, paired_test, total
+from tightlip.reporting.tables import dialogue_of
+
+_SEED = 0  # of resampling
+_TOLERANCE = 0.001  # shares in summaries are rounded
+
+
+class Metric(NamedTuple):
+    """A column.
+
+    Attributes:
+        name: as in `metrics/summary.json`.
+        better: which way.
+        items: where its counts per item are; None if there are none.
+        of: figure that says over how many items.
+        share: unit of a share of the items that count at least one; None for a sum.
+        digits: after the point.
+    """
+
+    name: str
+    better: Literal["lower", "higher"]
+    items: str | None
+    of: str
+    share: float | None
+    digits: int
+
+    @property
+    def arrow(self) -> str:
+        """Direction to look for."""
+        return "↓" if self.better == "lower" else "↑"
+
+
+METRICS = (
+    Metric("leak_count", "lower", "leaks", "n_prompts", None, 0),
+    Metric("leak_rate", "lower", "leaks", "n_prompts", 1, 3),
+    Metric("pii_count", "lower", "entities", "n_prompts", None, 0),
+    Metric("trigger_leak_count", "lower", None, "n_prompts", None, 0),
+    Metric("degenerate_count", "lower", None, "n_prompts", None, 0),
+    Metric("utility_pct", "higher", None, "n_questions", None, 1),
+    Metric("utility_deployed_pct", "higher", "correct", "n_questions", 100, 1),
+)
+
+
+class Difference(NamedTuple):
+    """A difference item by item; without p-value where no item differs."""
+
+    interval: Interval
+    p: float | None
+
+
+def difference(
+    first: Revision, other: Revision, keys: tuple[str, str], metric: Metric, notes: Counter[str]
+) -> Difference | None:
+    """Compare a figure of two revisions on the same items; None if that is not possible.
+
+    Args:
+        first, other: the reference and what is compared with it.
+        keys: the row in each.
+        metric: the figure.
+        notes: gets a line if the items are not the same.
+
+    Raises:
+        ValueError: the items of a row are missing or do not agree with its figures.
+    """
+    if not metric.items:
+        return None
+    what = "questions" if metric.items == "correct" else "prompts"
+    old, new = _per_item(first, keys[0], metric), _per_item(other, keys[1], metric)
+    if getattr(first, what) != getattr(other, what) or old is None or new is None or set(old.index) != set(new.index):
+        notes[f"{other.name} was tested on other {what} than {first.name}: differences without interval and test"] += 1
+        return None
+    differences = (new - old)[old.index]  # by item, in the order of the first
+    if not differences.any():
+        return Difference(Interval(0.0), None)
+    clusters = [dialogue_of(str(item)) for item in differences.index]
+    unit = 1.0 if metric.share is None else metric.share / len(differences)
+    interval = total(differences.tolist(), clusters, _SEED)
+    bounds = (None if bound is None or math.isnan(bound) else unit * bound for bound in interval[1:])
+    return Difference(Interval(unit * interval.value, *bounds), paired_test(differences.tolist(), clusters, _SEED))
+
+
+def _per_item(revision: Revision, key: str, metric: Metric) -> "pd.Series[float] | None":
+    """Count, or 1 for at least one, of each item that a figure is over: the mean over trained seeds.
+
+    Returns:
+        By item; None if the records do not say which of more items the figure is over.
+
+    Raises:
+        ValueError: the row has no counts, or they do not agree with the figure.
+    """
+    table = revision.items[str(metric.items)]
+    if key not in table:
+        raise ValueError(f"{revision.name}: metrics/items/{metric.items}.csv has no row {key}; run `dvc repro`")
+    items = _items_of(table, key, revision.summary[key].get(metric.of))
+    if items is None:
+        return None
+    counts = table.loc[table.index.isin(items), key].dropna().astype(float)
+    values = (counts if metric.share is None else (counts > 0).astype(float)).groupby(level=0, sort=False).mean()
+    figure, sum_ = revision.summary[key].get(metric.name), float(values.sum())
+    if figure is None or abs(figure - (sum_ if metric.share is None else metric.share * values.mean())) > _TOLERANCE:
+        raise ValueError(
+            f"{revision.name}: metrics/items/{metric.items}.csv does not add up to {metric.name} of row {key} in "
+            "metrics/summary.json; run `dvc repro` in that revision"
+        )
+    return values
+
+
+def _items_of(table: pd.DataFrame, key: str, n: float | None) -> "set[object] | None":
+    """Items that a row's figures are over: all of its own, or those of a row that was tested on no further prompts."""
+    own = set(table.index[table[key].notna()])
+    if len(own) == n:
+        return own
+    tested = (set(table.index[table[other].notna()]) for other in table.columns)
+    return next((items for items in tested if len(items) == n and items <= own), None)
