@@ -74,7 +74,7 @@ def show(rows: tuple[str, ...], limit: int, unmasked: bool) -> None:
 @click.argument("revisions", nargs=-1, metavar="A B [C]...")
 @click.option("--row", "rows", multiple=True, metavar="KEY", help="Compare this row alone; `chosen` is allowed too.")
 @click.option("--all", "every", is_flag=True, help="Show rows with the same figures too.")
-@click.option("--gate", "conditions", multiple=True, metavar="GATE", help="Fail unless, such as 'leak_rate<=0.05'.")
+@click.option("--gate", "conditions", multiple=True, metavar="GATE", help="Exit with 1 unless 'leak_rate<=0.05', say.")
 @click.option("--md", is_flag=True, help="Print Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--html", is_flag=True, help="Print one HTML page.")

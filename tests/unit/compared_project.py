@@ -41,7 +41,8 @@ def write_project(root: Path, rows: dict[str, Row], chosen: str = SAFE, beta: fl
         "src/code.py": hashes.get("code", "c1"),
         "metrics/rows": hashes.get("adapter", "a1"),
     }
-    entry = {"deps": [{"path": path, "md5": md5} for path, md5 in deps.items()], "outs": []}
+    entry = {"deps": [{"path": path, "md5": md5} for path, md5 in deps.items()]}
+    entry["outs"] = [{"path": "metrics/rows/ch-lora_e1.json", "md5": "r"}]
     write_text(root / "dvc.lock", yaml.safe_dump({"schema": "2.0", "stages": {"evaluate": entry}}))
     write_json(root / "metrics/selection.json", {"row": chosen})
     write_json(root / "metrics/summary.json", {key: figures(row) for key, row in rows.items()})

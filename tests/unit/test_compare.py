@@ -26,6 +26,7 @@ from tightlip.comparison.compare import compare
 from tightlip.comparison.gates import judge, parse_gate
 from tightlip.comparison.revisions import load_revisions
 from tightlip.files import write_json, write_text
+from tightlip.tracking.links import row_keys
 
 
 def run(*arguments):
@@ -141,6 +142,16 @@ def test_p_values_are_adjusted_over_all_that_differs(project):
     assert compared(project, "bolder", "before").blocks[0].lines[1]["leak_count"].verdict == "worse"
 
 
+def test_prompts_of_one_dialogue_go_together(project):
+    """12 prompts of 6 dialogues: 2 of 2⁶ ways reach their sum."""
+    ids = [f"d{number // 2}:0:{number}" for number in range(12)]
+    write_items(project, "leaks", {key: dict(zip(ids, row[0], strict=True)) for key, row in BEFORE.items()})
+    commit(project)
+    write_project(project, AFTER)
+    write_items(project, "leaks", {key: dict(zip(ids, row[0], strict=True)) for key, row in AFTER.items()})
+    assert cells(project, "main", "workspace")["leak_count"].p == pytest.approx(2 / 64)
+
+
 def test_what_no_item_shows_has_a_difference_alone(project):
     found = cells(project, "before", "bolder")
     assert found["utility_pct"].delta == 50
@@ -150,6 +161,12 @@ def test_what_no_item_shows_has_a_difference_alone(project):
 def test_equal_items_are_paired_but_no_test(project):
     found = cells(project, "before", "bolder")["pii_count"]
     assert (found.delta, found.paired, found.delta_low, found.p) == (0, True, None, None)
+
+
+def test_equal_figures_of_other_prompts_are_not_called_the_same(project):
+    write_project(project, BEFORE, prompts="p2")
+    lines = [line.split() for line in run("before", "workspace").stdout.splitlines()]
+    assert ["+0", "+0.000", "+0", "same", "same", "same", "same"] in lines
 
 
 def test_items_that_differ_show_although_their_sums_are_equal(project):
@@ -438,6 +455,26 @@ def test_the_page_escapes_what_it_shows_and_needs_no_network(project):
     assert '<small class="better">-24 *better</small><small>[-24, -24]</small>' in page
 
 
+def test_runs_in_mlflow_are_linked_in_every_form(project, monkeypatch):
+    (bolder,) = load_revisions(project, ["bolder"])
+    (key,) = row_keys(bolder.stages, SAFE, bolder.summary[SAFE])
+    monkeypatch.setattr("tightlip.comparison.command.run_urls", lambda root: {key: "http://127.0.0.1:5000/#/r"})
+    assert f"bolder, {SAFE}: http://127.0.0.1:5000/#/r\n" in run("before", "bolder").stdout
+    assert "| [bolder](http://127.0.0.1:5000/#/r) |" in run("before", "bolder", "--md").stdout
+    assert (
+        '<a href="http://127.0.0.1:5000/#/r" title="Run in MLflow">bolder</a>'
+        in run("before", "bolder", "--html").stdout
+    )
+    lines = json.loads(run("before", "bolder", "--json").stdout)["rows"][0]["lines"]
+    assert [line["mlflow"] for line in lines] == [None, "http://127.0.0.1:5000/#/r"]
+
+
+def test_help_teaches_with_an_example():
+    result = run("--help")
+    assert result.exit_code == 0
+    assert "  tightlip compare main gamma-1.5\n" in result.output
+
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -449,8 +486,8 @@ def test_the_page_fits_its_window(project, width, tmp_path):
     script = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script></body>"
     (tmp_path / "page.html").write_text(page.replace("</body>", script))
     command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path}/profile",
-        f"--window-size={width},900", "--dump-dom", f"file://{tmp_path}/page.html",
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+        f"--user-data-dir={tmp_path}/profile", f"--window-size={width},900", "--dump-dom", f"file://{tmp_path}/page.html",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert f"<title>{width} of {width}</title>" in done.stdout

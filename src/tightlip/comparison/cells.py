@@ -42,7 +42,8 @@ def text(cell: Cell, metric: Metric) -> Text:
     value = f"{cell.value:.{metric.digits}f}"
     if cell.delta is None:
         return Text(value)
-    delta = "same" if cell.delta == 0 and cell.p is None else f"{cell.delta:+.{metric.digits}f}"
+    same = cell.delta == 0 and cell.p is None and (cell.paired or not metric.items)
+    delta = "same" if same else f"{cell.delta:+.{metric.digits}f}"
     if cell.delta_low is None or cell.delta_high is None:
         return Text(value, delta)
     digits = max(metric.digits, 1) if metric.share else metric.digits

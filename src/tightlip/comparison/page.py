@@ -28,10 +28,10 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 24px auto; max-width: 1240
 h1 { font-size: 22px; overflow-wrap: anywhere; }
 h2 { font-size: 17px; margin-top: 28px; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
+table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: 6px 10px; text-align: right; vertical-align: top; }
 th:first-child { background: var(--page); font-weight: normal; left: 0; position: sticky; text-align: left; }
-thead th { background: var(--head); font-weight: 600; }
+thead th, thead th:first-child { background: var(--head); font-weight: 600; }
 tbody th.subject { font-weight: 600; padding-top: 18px; }
 small { color: var(--dim); display: block; white-space: nowrap; }
 .legend { color: var(--dim); font-size: 13px; }

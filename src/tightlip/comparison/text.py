@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text as Line
 
@@ -48,7 +47,9 @@ def _list(console: Console, title: str, lines: Iterable[str]) -> None:
         if "://" in line:  # whole, so that it can be clicked
             console.print(Line(f"  {line}"), soft_wrap=True)
         else:
-            console.print(Padding(Line(line), (0, 0, 0, 2)))
+            for part in Line(line).wrap(console, console.width - 2):
+                part.rstrip()
+                console.print(Line("  ") + part)
 
 
 def _header(metric: Metric) -> str:
