@@ -38,6 +38,7 @@ def write_project(root: Path, rows: dict[str, Row], chosen: str = SAFE, beta: fl
     deps = {
         "data/samples/test.jsonl": hashes.get("prompts", "p1"),
         "adapters/ch-lora": hashes.get("adapter", "a1"),
+        "adapters/ch-lora/epoch_1": hashes.get("adapter", "a1"),
         "src/code.py": hashes.get("code", "c1"),
         "metrics/rows": hashes.get("adapter", "a1"),
     }

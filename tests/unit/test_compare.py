@@ -208,6 +208,18 @@ def test_further_prompts_of_table_3_do_not_count(project):
     assert found.p == pytest.approx(2 / 8)
 
 
+@pytest.mark.parametrize("others", [PROMPTS, ["e0:0:0", "e1:0:0", "e2:0:0"]])
+def test_without_knowing_which_prompts_count_there_is_no_pairing(project, others):
+    """The row has 12 prompts, its figures are over three, and no other row has three of the 12."""
+    write_project(project, {LEAKY: ([1] * 3, [1] * 8), SAFE: ([0] * 3, [1] * 8)})
+    write_items(project, "leaks", {SAFE: dict.fromkeys(PROMPTS, 0), LEAKY: dict.fromkeys(others, 1)})
+    commit(project)
+    write_json("metrics/selection.json", {"row": SAFE, "again": True})
+    cell = cells(project, "main", "workspace")["leak_count"]
+    assert (cell.delta, cell.paired) == (0, False)
+    assert "workspace, main: no telling which prompts the figures are over" in run("main", "workspace").stdout
+
+
 def test_items_that_do_not_add_up_are_an_error(project):
     write_items(project, "leaks", {key: dict.fromkeys(PROMPTS, 5) for key in BEFORE})
     assert "metrics/items/leaks.csv does not add up to leak_count of row" in run("before", "workspace").stderr
@@ -300,6 +312,7 @@ def test_changed_parameters_and_inputs_are_listed(project):
     )
     assert comparison.inputs == (
         ("adapters/ch-lora", {"before": "a1", "bolder": "a2", "workspace": "a2"}),
+        ("adapters/ch-lora/epoch_1", {"before": "a1", "bolder": "a2", "workspace": "a2"}),
         ("src/code.py", {"before": "c1", "bolder": "c1", "workspace": "c2"}),
     )
     out = run("before", "bolder", "workspace").stdout

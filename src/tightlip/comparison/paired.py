@@ -75,7 +75,10 @@ def difference(
         return None
     what = "questions" if metric.items == "correct" else "prompts"
     old, new = _per_item(first, keys[0], metric), _per_item(other, keys[1], metric)
-    if getattr(first, what) != getattr(other, what) or old is None or new is None or set(old.index) != set(new.index):
+    if old is None or new is None:
+        notes[f"{other.name}, {first.name}: no telling which {what} the figures are over: no interval, no test"] += 1
+        return None
+    if getattr(first, what) != getattr(other, what) or set(old.index) != set(new.index):
         notes[f"{other.name} was tested on other {what} than {first.name}: differences without interval and test"] += 1
         return None
     differences = (new - old)[old.index]  # by item, in the order of the first
