@@ -1,5 +1,6 @@
 """The `tightlip` command; heavy imports stay inside the commands, so that `--help` answers at once."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -67,3 +68,47 @@ def show(rows: tuple[str, ...], limit: int, unmasked: bool) -> None:
     from tightlip.chat import show as print_answers
 
     print_answers(rows or (selected_row(),), limit, unmasked, Console())
+
+
+@main.command()
+@click.argument("revisions", nargs=-1, metavar="A B [C]...")
+@click.option("--row", "rows", multiple=True, metavar="KEY", help="Compare this row alone; `chosen` is allowed too.")
+@click.option("--all", "every", is_flag=True, help="Show rows with the same figures too.")
+@click.option("--gate", "conditions", multiple=True, metavar="GATE", help="Exit with 1 unless 'leak_rate<=0.05', say.")
+@click.option("--md", is_flag=True, help="Print Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--html", is_flag=True, help="Print one HTML page.")
+def compare(
+    revisions: tuple[str, ...], rows: tuple[str, ...], every: bool, conditions: tuple[str, ...],
+    md: bool, as_json: bool, html: bool,
+) -> None:  # fmt: skip
+    """Compare revisions of the project with the first of them.
+
+    A, B, C are git revisions, DVC experiments, or `workspace` for the files on disk. Shown are the rows chosen on dev
+    and every row that differs: figures, differences to A with intervals and significance, changed parameters and
+    inputs, runs in MLflow.
+
+    A GATE holds every revision but the first to a condition, on its chosen row or each --row; exit code 1 if one
+    fails. A limit without a sign is one on the figure itself, a limit with a sign one on the difference to A:
+    'utility_deployed_pct_low>=-5' asks that a loss of more than 5 points is ruled out. Names are those of
+    metrics/summary.json.
+
+    \b
+    Example:
+      tightlip compare main gamma-1.5
+      tightlip compare main plain-pairs workspace --row chosen --html > compare.html
+      tightlip compare v1.0 HEAD --gate 'leak_rate_high<=0.08' --gate 'utility_pct>=-2'
+    """  # noqa: D301
+    from tightlip.comparison.command import load, report_on, write
+
+    if len(revisions) < 2:
+        raise click.UsageError("name two revisions or more, the reference first: `tightlip compare main workspace`")
+    forms = [name for name, asked in (("md", md), ("json", as_json), ("html", html)) if asked]
+    if len(forms) > 1:
+        raise click.UsageError(f"--{forms[0]} and --{forms[1]} exclude each other")
+    loaded, gates = load(Path.cwd(), revisions, conditions)
+    report = report_on(Path.cwd(), loaded, rows, every, gates)
+    write(report, forms[0] if forms else "text")
+    failed = [str(outcome) for outcome in report.outcomes if not outcome.passed]
+    if failed:
+        raise click.ClickException(f"{len(failed)} of {len(report.outcomes)} gates: {'; '.join(failed)}")

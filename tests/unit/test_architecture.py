@@ -119,8 +119,12 @@ def test_only_tracking_imports_mlflow() -> None:
     assert all(module.startswith("tightlip.tracking") for module in importers("mlflow"))
 
 
-def test_only_compose_and_check_lock_import_dvc() -> None:
-    assert importers("dvc") <= {"tightlip.compose", "tightlip.check_lock"}
+def test_only_compose_check_lock_and_revisions_import_dvc() -> None:
+    assert importers("dvc") <= {"tightlip.compose", "tightlip.check_lock", "tightlip.comparison.revisions"}
+
+
+def test_no_module_imports_what_dvc_is_made_of() -> None:
+    assert not importers("scmrepo") | importers("dulwich") | importers("dvc_data")
 
 
 def test_no_stage_imports_a_library_that_the_package_wraps() -> None:

@@ -314,13 +314,14 @@ def evidence(project):
         "table6": {**row, "prompt": [2, 0]},
         "table7": {"type": ["all"], "n": [4], "spacy: recall / precision / F2 %": ["66 / 98 / 70"]},
         "table8": {**row, "n": [10, 10], "0 steps": [3, 0]},
-        "relearning": {
-            "row": ["base", CHOSEN], "steps": [0, 0], "n_prompts": [10, 10],
-            "leak_count": [3, 0], "leak_answers": [3, 0],
-        },
+        "table9": {**row, "n": [20, 20], "match, bare: unscored": [7, 9]},
+        "table10": {"row": ["Model-ch-lora (2 epoch)"], "trainings": [3], "leaks": ["0 · 1 · 0"]},
     }  # fmt: skip
+    relearned = {"row": ["base", CHOSEN], "steps": [0, 0], "n_prompts": [10, 10], "leak_count": [3, 0],
+                 "leak_answers": [3, 0]}  # fmt: skip
     for name, columns in written.items():
         write_text(f"metrics/evidence/tables/{name}.csv", pd.DataFrame(columns).to_csv(index=False))
+    write_text("metrics/evidence/relearning.csv", pd.DataFrame(relearned).to_csv(index=False))
     write_json("metrics/evidence/rows/ch.json", [{"provenance": {"prompt": {"NAME": 2}, "training": {"ORG": 1}}}])
     return project
 
@@ -330,7 +331,18 @@ def test_evidence_adds_its_sections(evidence):
     html = page.render(**{**shown, "evidence": page.evidence_sections(CHOSEN, "ch", 5.0)})
     found = tags(html)
     ids = {attributes.get("id") for _, attributes in found}
-    assert {"attacks", "baselines", "relearning", "detectors", "origins", "table5", "table6", "table8"} <= ids
+    assert {
+        "attacks",
+        "baselines",
+        "relearning",
+        "detectors",
+        "origins",
+        "table5",
+        "table6",
+        "table8",
+        "table9",
+        "table10",
+    } <= ids
     assert '<td class="heat" style="--share:0.75">75<small>[30, 95]</small></td>' in html
     assert "make evidence" not in html
 

@@ -147,13 +147,18 @@ class Source:
 
     def item(self, kind: str, name: str, stage: str, content: Any, about: str, **rest: Any) -> Item:
         """Put an item together; its hash covers the stage's inputs and `content`."""
-        md5s = {dep["path"]: dep["md5"] for dep in self.stages[stage].get("deps", [])}
+        md5s = inputs_of(self.stages[stage])
         tags = {
             KEY: key_of(stage, md5s, content), "tightlip.kind": kind, "tightlip.stage": stage,
             NOTE: about, **self.origin, **{f"md5.{path}": md5 for path, md5 in md5s.items()}, **rest.pop("tags", {}),
         }  # fmt: skip
         data = {path: md5 for path, md5 in md5s.items() if path.startswith("data/")}
         return Item(name, tags[KEY], tags=tags, datasets=data, **rest)
+
+
+def inputs_of(entry: Mapping[str, Any]) -> dict[str, str]:
+    """DVC's hashes of what went into a stage, by path."""
+    return {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
 
 
 def dvc_md5(path: Path) -> str:
@@ -220,12 +225,17 @@ def row_items(source: Source) -> list[Item]:
 def _row_item(source: Source, row: Row, block: Mapping[str, Any]) -> Item:
     ablation, extended = source.params.eval.ablation.rows(), source.params.eval.extended.rows()
     tables = ["2" if row in ablation else "1", *(["3"] if row in extended else [])]
-    params = {name: value for name, value in vars(row).items() if name != "key" and value is not None}
+    params = row_params(row)
     return source.item(
         "row", row.key, source.stage_of(f"metrics/rows/{row.checkpoint}.json"), [block, params], ROW_ABOUT,
         params=params, points=[(name, float(value), 0) for name, value in block.items() if value is not None],
         tags={"tightlip.table": ",".join(tables)},
     )  # fmt: skip
+
+
+def row_params(row: Row) -> dict[str, Any]:
+    """Return what makes a row, as parameters of its run."""
+    return {name: value for name, value in vars(row).items() if name != "key" and value is not None}
 
 
 def variant_item(source: Source, name: str) -> Item:
@@ -236,7 +246,7 @@ def variant_item(source: Source, name: str) -> Item:
     """
     variant, stage = source.params.train.variants[name], source.stage_of(f"adapters/{name}")
     locked = source.stages[stage].get("params", {}).get("params.yaml", {})
-    params = {key: value for key, value in _flat(locked) if not key.startswith("train.variants.")}
+    params = {key: value for key, value in flat(locked) if not key.startswith("train.variants.")}
     points = _curves(source.root / f"metrics/curves/{name}.csv")
     about = f"ORPO training of Model-{variant.model} on the pairs `{variant.dataset}`; one adapter per epoch."
     params |= {"model": variant.model, "dataset": variant.dataset}
@@ -244,10 +254,11 @@ def variant_item(source: Source, name: str) -> Item:
     return source.item("variant", name, stage, content, about, params=params, points=points)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name nested values with dots: `train.orpo.beta`."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

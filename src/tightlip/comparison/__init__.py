@@ -1,0 +1,1 @@
+"""Comparing revisions of the project: what `tightlip compare` shows."""
