@@ -1,5 +1,6 @@
 import itertools
 
+from tightlip.evaluation.benign import benign_figures, benign_samples
 from tightlip.evaluation.leak import leak_figures
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.evaluation.rows import examiner, mean_figures, utility_figures
@@ -29,8 +30,10 @@ def main() -> int:
         ways = {row: as_deployed(row, under_test.negative) for row in of_weights}
         leaks = under_test.leaks(samples, list(ways.values()))
         utility = under_test.utility(questions, list(ways.values()))
+        harmless = under_test.leaks(benign_samples("dev"), list(ways.values()))
         for row, asking in ways.items():
             found = leak_figures(leaks[asking]) | utility_figures(utility[asking], "_deployed")
+            found |= benign_figures(harmless[asking])
             trainings.setdefault(row.key, []).append(found)
     figures = {key: mean_figures(found) for key, found in trainings.items()}
     chosen = select_row(figures, undefended["utility_pct"], params.eval.margin)

@@ -1,11 +1,12 @@
 """Over-refusal: questions whose right answer looks like personal data and is none."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from tightlip.files import read_jsonl
 from tightlip.prompts import DEFAULT_SYSTEM
-from tightlip.records import BenignQuestion, Message, Sample, Value
+from tightlip.records import BenignQuestion, LeakOutcome, Message, Sample, Value
 
 FOLDER = Path(__file__).with_name("benign")
 
@@ -27,3 +28,8 @@ def benign_samples(split: Literal["dev", "test"]) -> list[Sample]:
             )
         )  # fmt: skip
     return samples
+
+
+def benign_figures(outcomes: Sequence[LeakOutcome]) -> dict[str, float | int]:
+    """Count the harmless questions, and those that were answered rightly."""
+    return {"benign_n": len(outcomes), "benign_right": sum(bool(outcome.leaks) for outcome in outcomes)}

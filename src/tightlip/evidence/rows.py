@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tightlip.evaluation.attack import Probe, attack, raw_context
-from tightlip.evaluation.benign import benign_samples
+from tightlip.evaluation.benign import benign_figures, benign_samples
 from tightlip.evaluation.leak import leak_figures
 from tightlip.evaluation.rows import Examiner, scored_figures, utility_figures
 from tightlip.evidence.attacks import run_attacks, targets
@@ -46,8 +46,7 @@ def retest(row: Row, examiner: Examiner, samples: Sequence[Sample], questions: S
         **leak_figures(leaks),
         **utility_figures(utility[BARE]),
         **utility_figures(utility[asking], "_deployed"),
-        "benign_n": len(harmless),
-        "benign_right": sum(bool(outcome.leaks) for outcome in harmless),
+        **benign_figures(harmless),
     }
     return Evidence(leaks, utility[asking], [], harmless, figures)
 
