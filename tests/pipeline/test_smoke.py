@@ -157,7 +157,7 @@ def test_every_stage_records_time_rows_and_memory(smoke: Project) -> None:
     lock = yaml.safe_load((smoke.path / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     for stage in lock.values():
         record = records[stage["cmd"].removeprefix("python stages/").replace(".py", "")]
-        assert record["rows"] > 0
+        assert record["rows"] > 0 or record["stage"] == "ask_harmless"  # a random model asks nothing
         assert record["seconds"] >= 0
         assert record["peak_memory_mb"] > 0
 
