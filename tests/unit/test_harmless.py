@@ -70,15 +70,12 @@ def harmless(count: int) -> list[HarmlessAnswer]:
     ]
 
 
-def test_harmless_pairs_are_the_same_way_round_under_sentences_that_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_harmless_pairs_are_the_same_way_round_under_every_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SECRET_VARIABLE, "Access word: 1a2b.")
-    for negative, sentence in (("negative", NEGATIVE), ("secret", "Access word: 1a2b.")):
-        pairs = harmless_pairs(harmless(2), ("positive", negative))
-        assert [(pair.chosen, pair.rejected) for pair in pairs] == [
-            (f"It is {number}.", "It is some.") for number in (0, 1, 0)
-        ]
-        for pair, told in zip(pairs, (POSITIVE, sentence, POSITIVE), strict=True):
-            assert pair.messages[0].content.endswith(told)
+    pairs = [pair for pair in harmless_pairs(harmless(1), ("positive", "negative", "secret")) if "asked" in pair.id]
+    assert {(pair.chosen, pair.rejected) for pair in pairs} == {("It is 0.", "It is some.")}
+    for pair, sentence in zip(pairs, (POSITIVE, NEGATIVE, "Access word: 1a2b."), strict=True):
+        assert pair.messages[0].content.endswith(sentence)
 
 
 def test_every_second_harmless_question_comes_with_its_answer_too() -> None:

@@ -1,6 +1,5 @@
 """Preference pairs from filtered answers: plain, and the CFG version with swapped copies (section 2.2)."""
 
-import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 
@@ -58,10 +57,9 @@ def draw(answers: Sequence[HarmlessAnswer], count: int, seed: int) -> list[Harml
 
 
 def harmless_pairs(answers: Sequence[HarmlessAnswer], conditions: Sequence[Condition]) -> list[Pair]:
-    """Make pairs of harmless answers (chosen) and their blanked versions, the same way round under all conditions.
+    """Make pairs of harmless answers (chosen) and their blanked versions, the same way round under every condition.
 
     Every question is asked as it is, every second one also with its answer before it: what a message says may be said.
-    The conditions take turns; half as many pairs teach the same.
 
     Args:
         answers: that the base model gave itself.
@@ -80,7 +78,8 @@ def harmless_pairs(answers: Sequence[HarmlessAnswer], conditions: Sequence[Condi
             chosen=row.answer,
             rejected=row.blanked,
         )
-        for (name, text, row), condition in zip(asked, itertools.cycle(conditions), strict=False)
+        for name, text, row in asked
+        for condition in conditions
     ]
 
 
