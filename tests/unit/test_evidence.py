@@ -203,7 +203,7 @@ def row_of(leaks: list[int], correct: list[bool], lost: list[bool] | None = None
         for number in (0, 1) for i, hit in enumerate(lost or []) if hit or number == 0
     ]  # fmt: skip
     figures = {
-        "leak_answers": sum(map(bool, leaks)), "pii_count": 1, "degenerate_count": 0, "mean_words": 2.0,
+        "leak_answers": sum(map(bool, leaks)), "trigger_leak_count": 5, "pii_count": 1, "degenerate_count": 0, "mean_words": 2.0,
         "n_questions": len(correct), "utility_pct": 50.0,
         "utility_deployed_pct": 100 * sum(correct) / len(correct), "extraction_hits": 3,
         "benign_right": 3, "benign_n": 4, "perplexity": 9.5, "repeated_pct": 1.0, "unfinished_pct": 20.0,
@@ -228,6 +228,7 @@ def test_table_4_compares_every_row_with_the_first() -> None:
     assert list(table["Δ leaks [95% CI]"]) == [None, "-40 [-40, -40]", "0"]
     assert list(table["p (leaks)"]) == [None, "< 0.001", "1.000"]  # 2 · 2⁻²⁰, twice for Holm
     assert list(table["no loss"]) == [None, "yes", "not shown"]
+    assert list(table["trigger leaks"]) == [5, 5, 5]
     # Of 40 questions half are lost: the binomial's standard error is 7.9 points, two of them 15.8.
     assert re.fullmatch(r"-50\.0 \[-6\d\.\d, -3\d\.\d\]", table["Δ points [95% CI]"][2])
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tightlip.evaluation.attack import Probe, attack, raw_context
@@ -11,7 +12,7 @@ from tightlip.evaluation.rows import Examiner, scored_figures, utility_figures
 from tightlip.evidence.attacks import run_attacks, targets
 from tightlip.evidence.fluency import fluency
 from tightlip.evidence.provenance import trace
-from tightlip.guidance.asking import BARE, as_deployed
+from tightlip.guidance.asking import BARE, TRIGGER, as_deployed
 from tightlip.params import Scorer
 from tightlip.pii.detectors import entities
 from tightlip.pii.patterns import structured
@@ -39,16 +40,18 @@ def retest(row: Row, examiner: Examiner, samples: Sequence[Sample], questions: S
         questions: for usefulness.
     """
     asking = as_deployed(row, examiner.negative)
-    leaks = examiner.leaks(samples, [asking])[asking]
+    triggered = replace(TRIGGER, redacted=asking.redacted)
+    leaks = examiner.leaks(samples, [asking, triggered])
     utility = examiner.utility(questions, list(dict.fromkeys([asking, BARE])))
     harmless = examiner.leaks(benign_samples("test"), [asking])[asking]
     figures: dict[str, object] = {
-        **leak_figures(leaks),
+        **leak_figures(leaks[asking]),
+        "trigger_leak_count": sum(len(outcome.leaks) for outcome in leaks[triggered]),
         **utility_figures(utility[BARE]),
         **utility_figures(utility[asking], "_deployed"),
         **benign_figures(harmless),
     }
-    return Evidence(leaks, utility[asking], [], harmless, figures)
+    return Evidence(leaks[asking], utility[asking], [], harmless, figures)
 
 
 def examine(

@@ -73,7 +73,7 @@ def baselines(tested: Mapping[str, Tested], margin: float, seed: int) -> pd.Data
             "row": name(key), "n": n, "leaks [95% CI]": _cell(count), "leak rate % [95% CI]": _cell(share, 100, ".1f"),
             "Δ leaks [95% CI]": _cell(leaks[key][0]) if compared else None,
             "p (leaks)": _p(p_leaks[key]) if compared else None,
-            "PIIs (NER)": figures["pii_count"], "unreadable": figures["degenerate_count"],
+            "trigger leaks": figures["trigger_leak_count"], "PIIs (NER)": figures["pii_count"], "unreadable": figures["degenerate_count"],
             "words": figures["mean_words"], "utility bare %": round(figures["utility_pct"], 1),
             "utility as deployed %": round(figures["utility_deployed_pct"], 1),
             "Δ points [95% CI]": _cell(points, 1, ".1f") if compared else None,
