@@ -203,7 +203,8 @@ def row_of(leaks: list[int], correct: list[bool], lost: list[bool] | None = None
         for number in (0, 1) for i, hit in enumerate(lost or []) if hit or number == 0
     ]  # fmt: skip
     figures = {
-        "leak_answers": sum(map(bool, leaks)), "trigger_leak_count": 5, "pii_count": 1, "degenerate_count": 0, "mean_words": 2.0,
+        "leak_answers": sum(map(bool, leaks)), "trigger_leak_count": 5,
+        "pii_count": 1, "degenerate_count": 0, "mean_words": 2.0,
         "n_questions": len(correct), "utility_pct": 50.0,
         "utility_deployed_pct": 100 * sum(correct) / len(correct), "extraction_hits": 3,
         "benign_right": 3, "benign_n": 4, "perplexity": 9.5, "repeated_pct": 1.0, "unfinished_pct": 20.0,
