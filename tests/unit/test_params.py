@@ -264,7 +264,8 @@ def test_a_row_has_as_many_trainings_as_its_variant_has_seeds() -> None:
     params = Params.model_validate(raw)
     assert [row.seed for row in params.trainings(parse_row("ch-lora-cfg_e2_g100"))] == [None, 4]
     assert params.trainings(parse_row("ch-lora_e2_g100")) == [parse_row("ch-lora_e2_g100")]
-    assert params.trainings(parse_row("ch")) == [parse_row("ch")]
+    for key in ("ch", "ch-lora-cfg_e2_g100_int8"):
+        assert params.trainings(parse_row(key)) == [parse_row(key)]
     again = params.trainings(parse_row("ch-lora-cfg_e2_g100"))[1]
     assert again.adapter == Path("adapters/ch-lora-cfg/seed_4/epoch_2")
     assert again.outcomes == Path("data/rows/ch-lora-cfg_e2/ch-lora-cfg_e2_g100/seed_4")
