@@ -1,6 +1,9 @@
+import functools
+from dataclasses import replace
+
 from tightlip.evaluation.attack import probes
 from tightlip.evaluation.question_sets import load_questions
-from tightlip.evaluation.rows import examiner
+from tightlip.evaluation.rows import Examiner, examiner
 from tightlip.evidence.rows import examine, retest
 from tightlip.files import read_jsonl, write_json, write_jsonl
 from tightlip.models.loading import load_model
@@ -20,14 +23,18 @@ def main() -> int:
     dialogues = [row for row in read_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
     targets = probes(dialogues[: params.tune.attack_dialogues])
     base, count = load_model("models/base"), 0
+
+    @functools.lru_cache(maxsize=3)  # rows with the same weights follow one another
+    def under_test(weights: str, seed: int | None) -> Examiner:
+        row = next(row for row in map(parse_row, settings.rows) if row.checkpoint == weights)
+        return examiner(replace(row, seed=seed), params, scratch("evaluate_model", "shared"))
+
     for key in settings.rows:
         row, *further = params.trainings(parse_row(key))
-        under_test = examiner(row, params, scratch("evaluate_model", "shared"))
         conversations = settings.prompts if key in settings.attacked else 0
-        found = [examine(row, under_test, samples, questions, dialogues, targets, conversations, base)]
-        for each in further:
-            again = examiner(each, params, scratch("evaluate_model", "shared"))
-            found.append(retest(each, again, samples, questions))
+        first = under_test(row.checkpoint, None)
+        found = [examine(row, first, samples, questions, dialogues, targets, conversations, base)]
+        found += [retest(each, under_test(each.checkpoint, each.seed), samples, questions) for each in further]
         for number, training in enumerate(found):
             for name in ("leaks", "utility", "attacks", "benign"):
                 if outcomes := getattr(training, name):

@@ -540,7 +540,7 @@ class Params(Block):
         return self.variants[variant].seeds or self.train.seeds
 
     def trainings(self, row: Row) -> list[Row]:
-        """Return a row once per training of its variant, the first one as it is; treated rows are of the first alone."""
+        """Return a row once per training of its variant, the first as it is; a treated row is of the first alone."""
         further = self.seeds(row.variant)[1:] if row.variant and not row.treatment else ()
         return [row, *(replace(row, seed=seed) for seed in further)]
 
