@@ -1,4 +1,4 @@
-"""Tables 4–8: baselines on the same prompts, attacks, where leaked values come from, detectors, relearning."""
+"""Tables 4–10: baselines on the same prompts, attacks, where leaked values come from, detectors, relearning, seeds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
