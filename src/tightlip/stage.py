@@ -1,11 +1,11 @@
 """What every stage shares: one-line errors, a record of time and memory, an end when the parent dies."""
 
-import ctypes
 import functools
 import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,8 @@ import click
 from tightlip.files import write_json
 
 SCRATCH = ".scratch"
+SHELLS = ("sh", "bash", "dash", "zsh")
+WATCH_SECONDS = 0.5
 
 
 def stage_command(function: Callable[..., int]) -> click.Command:
@@ -48,10 +50,31 @@ def record(name: str, rows: int, seconds: float) -> None:
 
 
 def end_with_parent() -> None:
-    """Ask the kernel to end this process when its parent dies, so that no orphan trains beside its successor."""
-    if sys.platform == "linux" and "DVC_ROOT" in os.environ:
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    """End this process when DVC dies, so that no orphan trains beside its successor.
+
+    DVC runs a stage through a shell, which lives on when DVC is killed and waits for the stage: where the parent is a
+    shell, its parent is watched too.
+    """
+    if "DVC_ROOT" not in os.environ:
+        return
+    import psutil
+
+    parent = psutil.Process().parent()
+    above = parent.parent() if parent and parent.name() in SHELLS else None
+    watched = [process for process in (parent, above) if process]
+
+    def alive(process: psutil.Process) -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def watch() -> None:
+        while all(map(alive, watched)):
+            time.sleep(WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def scratch(stage: str, key: str) -> Path:

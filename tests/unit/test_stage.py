@@ -119,12 +119,17 @@ def test_scratch_without_dvc_lies_in_the_current_directory(tmp_path: Path, monke
 
 # --- Parent and child ----------------------------------------------------------------------------------------------
 
-CHILD = "import time; from tightlip.stage import end_with_parent; end_with_parent(); print('ready', flush=True); "
+CHILD = (
+    "import os, time; from tightlip.stage import end_with_parent; end_with_parent(); print(os.getpid(), flush=True); "
+)
 PARENT = """
-import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", {child!r} + "time.sleep(60)"], stdout=subprocess.PIPE, text=True)
-child.stdout.readline()
-print(child.pid, flush=True)
+import shlex, subprocess, sys
+code = {child!r} + "time.sleep(60)"
+command = [sys.executable, "-c", code]
+if {shell}:
+    command = ["sh", "-c", shlex.join(command) + "; true"]
+child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+print(child.stdout.readline(), flush=True)
 sys.stdin.read()
 """
 
@@ -137,30 +142,32 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def orphaned(tmp_path: Path, **variables: str) -> tuple[int, bool]:
-    """Kill the parent of a stage; return the stage's pid and whether it ended within two seconds."""
+def orphaned(tmp_path: Path, shell: bool = False, **variables: str) -> tuple[int, bool]:
+    """Kill the parent of a stage, or of its shell; return the stage's pid and whether it ended within three seconds."""
     environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"} | variables
+    code = PARENT.format(child=CHILD, shell=shell)
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT.format(child=CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=environment, cwd=tmp_path,
     ) as parent:  # fmt: skip
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert alive(pid)
         parent.kill()
-    deadline = time.monotonic() + (2 if variables else 0.3)
+    deadline = time.monotonic() + (3 if variables else 1)
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     return pid, not alive(pid)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel call is Linux's")
-def test_a_stage_under_dvc_ends_when_its_parent_dies(tmp_path: Path) -> None:
-    pid, ended = orphaned(tmp_path, DVC_ROOT=str(tmp_path))
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("shell", [False, True])
+def test_a_stage_under_dvc_ends_when_dvc_dies(tmp_path: Path, shell: bool) -> None:
+    pid, ended = orphaned(tmp_path, shell, DVC_ROOT=str(tmp_path))
     assert ended, pid
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel call is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_stage_run_by_hand_may_outlive_its_shell(tmp_path: Path) -> None:
     pid, ended = orphaned(tmp_path)
     assert not ended
