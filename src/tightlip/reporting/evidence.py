@@ -7,6 +7,7 @@ import pandas as pd
 
 from tightlip.records import PROVENANCES, AttackOutcome, LeakOutcome, UtilityOutcome
 from tightlip.reporting.figures import dialogue_of
+from tightlip.reporting.items import differences
 from tightlip.reporting.statistics import Interval, holm, non_inferior, paired_test, total, wilson
 from tightlip.reporting.tables import label
 from tightlip.rows import parse_row
@@ -214,9 +215,9 @@ def _difference(old: Mapping[str, float], new: Mapping[str, float], seed: int) -
     """
     if old.keys() != new.keys():
         raise ValueError("the rows were not tested on the same items; run `make evidence`")
-    differences = [new[item] - old[item] for item in old]
-    clusters = [dialogue_of(item) for item in old]
-    return total(differences, clusters, seed), paired_test(differences, clusters, seed)
+    items, (changes,) = differences({0: old}, {0: new})
+    clusters = [dialogue_of(item) for item in items]
+    return total(changes, clusters, seed), paired_test(changes, clusters, seed)
 
 
 def _scaled(interval: Interval, unit: float) -> Interval:
