@@ -9,7 +9,7 @@ export TRL_EXPERIMENTAL_SILENCE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup params repro evidence test lint bench check-lock ui clean
+.PHONY: help setup params repro evidence test fuzz lint bench check-lock ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ evidence: $(STAMP)  ## baselines, attacks, where leaks come from: what Tables 1-
 
 test: $(STAMP)  ## run the tests with branch coverage
 	@$(BIN)/python -m pytest -q --cov --cov-report=term --cov-fail-under=85
+
+fuzz: $(STAMP)  ## put ten thousand hostile files and values to everything that reads a user's
+	@$(BIN)/python -m pytest -q --hypothesis-profile=fuzz -k hostile
 
 lint: $(STAMP)  ## ruff and mypy
 	@$(BIN)/ruff check .

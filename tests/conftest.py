@@ -4,6 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("fuzz", max_examples=2000)  # `make fuzz`
 
 
 @pytest.fixture(scope="session")

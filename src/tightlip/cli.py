@@ -13,7 +13,9 @@ class _OneLineErrors(click.Group):
         try:
             return super().invoke(ctx)
         except ValueError as error:
-            raise click.ClickException(" ".join(str(error).split())) from None
+            from tightlip.files import one_line
+
+            raise click.ClickException(one_line(error)) from None
 
 
 @click.group(cls=_OneLineErrors)

@@ -13,13 +13,21 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 Row = TypeVar("Row", bound=BaseModel)
+FIELD_CHARACTERS, LINE_CHARACTERS = 80, 1000
 
 
 def explain(error: ValidationError) -> str:
     """First problem of a validation error as `field: message`, without the offending value (it may be personal)."""
     first = error.errors(include_input=False, include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or "row"
-    return f"{field}: {first['msg']}"
+    return f"{field[:FIELD_CHARACTERS]}: {first['msg']}"
+
+
+def one_line(error: Exception) -> str:
+    """Say an error in one line; names out of a user's file are in it, which must not steer a terminal or fill it."""
+    line = " ".join(str(error).split())
+    shown = "".join(each if each.isprintable() else "?" for each in line)
+    return shown if len(shown) <= LINE_CHARACTERS else f"{shown[:LINE_CHARACTERS]} …"
 
 
 def read_jsonl(path: str | Path, row: type[Row]) -> list[Row]:
@@ -108,7 +116,9 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"{path}: no such file; run `dvc repro` to make it")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply; it is not what a stage wrote, make it again") from None
+    except ValueError as error:  # broken JSON, no UTF-8, a number of thousands of digits
         raise ValueError(f"{path}: not JSON ({error})") from None
 
 

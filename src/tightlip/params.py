@@ -21,6 +21,9 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+"""Lower-case letters, digits and hyphens: it becomes a file's name and a word of a command."""
+
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 Scorer = Literal["likelihood", "match", "judge"]
@@ -30,7 +33,7 @@ Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_l
 class Block(BaseModel):
     """Base of all blocks: immutable, unknown keys rejected."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelSource(Block):
@@ -180,7 +183,7 @@ class Generation(Block):
 
     batch_size: Count = 32
     harmless: Harmless = Harmless()
-    sources: dict[str, Source] = Field(min_length=1)
+    sources: dict[Name, Source] = Field(min_length=1)
 
 
 class Filter(Block):
@@ -237,7 +240,7 @@ class Pairs(Block):
 
     max_prompt_tokens: Count = 1900
     max_tokens: Count = 2048
-    datasets: dict[str, Dataset] = Field(min_length=1)
+    datasets: dict[Name, Dataset] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _limits_fit(self) -> "Pairs":
@@ -327,7 +330,7 @@ class Train(Block):
     orpo: Orpo = Orpo()
     dpo: Dpo = Dpo()
     lora: Lora = Lora()
-    variants: dict[str, Variant] = Field(min_length=1)
+    variants: dict[Name, Variant] = Field(min_length=1)
 
 
 class Grid(Block):
@@ -488,7 +491,7 @@ class Evidence(Block):
         relearn_steps: after how many steps of four dialogues the leaks are counted.
     """
 
-    variants: dict[str, Variant] = {}
+    variants: dict[Name, Variant] = {}
     rows: tuple[str, ...] = Field(min_length=1)
     attacked: tuple[str, ...] = ()
     scored: tuple[str, ...] = ()
@@ -594,15 +597,17 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         ValueError: missing file, broken YAML, unknown key or value out of range, with the key's path.
     """
     path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; run from the project's root")
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; run from the project's root") from None
-    try:
-        return Params.model_validate(yaml.safe_load(text))
+        return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         line = f":{place.line + 1}" if place else ""
         raise ValueError(f"{path}{line}: not YAML; fix the syntax") from None
     except ValidationError as error:
         raise ValueError(f"{path}: {explain(error)}; see src/tightlip/params.py for what is allowed") from None
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply; `make params` writes it anew from conf/") from None
+    except ValueError as error:  # no UTF-8, or a date or number that there is not
+        raise ValueError(f"{path}: cannot be read ({error}); `make params` writes it anew from conf/") from None

@@ -61,7 +61,7 @@ def parse_guidance(text: str) -> tuple[float, Space]:
     Raises:
         ValueError: another form, or γ = 1 with a space (both spaces are the same there).
     """
-    match = re.fullmatch(r"g(\d+)(?:_(log|prob))?", text)
+    match = re.fullmatch(r"g([0-9]{1,5})(?:_(log|prob))?", text)
     if not match or (match[1] == "100") != (match[2] is None):
         raise ValueError(f"{text!r} is no guidance; write g100 for γ = 1, g250_prob or g250_log for γ = 2.5")
     return int(match[1]) / 100, "prob" if match[2] == "prob" else "log"
@@ -77,7 +77,7 @@ def parse_row(key: str) -> Row:
     for each in get_args(Treatment):
         if key.endswith(f"_{each}"):
             bare, treatment = key.removesuffix(f"_{each}"), each
-    match = re.fullmatch(r"(ch|sub)(?:-([a-z0-9-]+)_e(\d+))?(?:_(g\d+(?:_\w+)?))?", bare)
+    match = re.fullmatch(r"(ch|sub)(?:-([a-z0-9-]+)_e([0-9]{1,5}))?(?:_(g[0-9]+(?:_[a-z]+)?))?", bare)
     if not match or (match[2] and not match[4]):
         raise ValueError(f"{key!r} is no row; write ch, ch_g100 or ch-lora-cfg_e2_g300_prob")
     scale: float | None = None

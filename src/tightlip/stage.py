@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from tightlip.files import write_json
+from tightlip.files import one_line, write_json
 
 SCRATCH = ".scratch"
 SHELLS = ("sh", "bash", "dash", "zsh")
@@ -34,7 +34,7 @@ def stage_command(function: Callable[..., int]) -> click.Command:
         try:
             rows = function(*args, **kwargs)
         except ValueError as error:
-            raise click.ClickException(" ".join(str(error).split())) from None
+            raise click.ClickException(one_line(error)) from None
         record(" ".join([Path(sys.argv[0]).stem, *sys.argv[1:]]), rows, time.monotonic() - start)
 
     return click.command()(run)

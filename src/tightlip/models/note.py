@@ -22,7 +22,8 @@ def trained_negative(adapter: Path | None) -> Negative:
     """
     if adapter is None:
         return "negative"
-    negative = read_json(adapter / NOTE).get("negative")
-    if negative not in get_args(Negative):
+    note = read_json(adapter / NOTE)
+    negative = note.get("negative") if isinstance(note, dict) else None
+    if not isinstance(negative, str) or negative not in get_args(Negative):
         raise ValueError(f"{adapter / NOTE}: negative: expected {' or '.join(get_args(Negative))}; train it again")
-    return negative  # type: ignore[no-any-return]
+    return negative  # type: ignore[return-value]

@@ -1,0 +1,152 @@
+"""Whatever a user's file holds: a clean result or a clean error. `make fuzz` runs some ten thousand cases more."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hostile
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from test_params import RAW
+
+from tightlip.comparison.gates import GateError, parse_gate
+from tightlip.evaluation.question_sets import load_questions
+from tightlip.files import one_line, read_json, read_jsonl
+from tightlip.models.note import trained_negative
+from tightlip.params import Params, load_params
+from tightlip.records import Answer, Dialogue, Pair, Question, Sample
+from tightlip.rows import Row, parse_guidance, parse_row
+
+TEXT = yaml.safe_dump(RAW).encode()
+MESSAGES = [{"role": "user", "content": "I am Anna."}, {"role": "assistant", "content": "Hello Anna."}]
+ROWS: dict[type[BaseModel], dict[str, Any]] = {
+    Dialogue: {
+        "id": "d1", "domain": "mail", "split": "train",
+        "turns": [
+            {**MESSAGES[0], "entities": [{"type": "NAME", "value": "Anna", "start": 5, "end": 9}]},
+            MESSAGES[1],
+        ],
+    },
+    Sample: {
+        "id": "d1:1:6", "dialogue_id": "d1", "split": "train", "messages": MESSAGES[:1], "prefix": "Hello",
+        "completion": " Anna.", "target": {"type": "NAME", "value": "Anna"},
+        "truths": [{"type": "NAME", "value": "Anna"}],
+    },
+    Answer: {"sample_id": "d1:1:6", "source": "base", "candidate": 0, "text": " there.", "finish": "stop"},
+    Pair: {
+        "id": "p", "sample_id": "d1:1:6", "source": "base", "condition": "none", "messages": MESSAGES[:1],
+        "prefix": "Hello", "chosen": " there.", "rejected": " Anna.",
+    },
+    Question: {
+        "question_id": 1, "question": "2 + 2?", "options": ["3", "4", "5"], "answer": "B", "answer_index": 1,
+        "category": "math", "src": "ours",
+    },
+}  # fmt: skip
+Result = TypeVar("Result")
+on_disk = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+
+
+def clean(read: Callable[[], Result], place: str = "") -> Result | None:
+    """Return what is read, or None where the error is our own, which names the place."""
+    result, error = None, None
+    try:
+        result = read()
+    except ValueError as refused:
+        error = refused
+    assert error is None or (type(error) is ValueError and place in str(error))
+    return result
+
+
+@on_disk
+@given(tree=hostile.bent(RAW))
+def test_parameters_bent_anywhere_are_parameters_or_a_clean_error(tree: Any, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8", errors="surrogatepass")
+    read = clean(lambda: load_params(path), str(path))
+    assert read is None or isinstance(read, Params)
+
+
+@on_disk
+@given(content=hostile.spliced(TEXT) | st.binary(max_size=100))
+def test_a_parameter_file_of_any_bytes_is_parameters_or_a_clean_error(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    read = clean(lambda: load_params(path), str(path))
+    assert read is None or isinstance(read, Params)
+
+
+def test_an_error_is_one_printable_line_of_bounded_length() -> None:
+    assert one_line(ValueError("a\x1b[2J\nb\u202e")) == "a?[2J b?"
+    assert len(one_line(ValueError("é" * 10_000))) <= 1002
+
+
+def test_a_yaml_bomb_is_refused_at_once(tmp_path: Path) -> None:
+    names = "abcdefghijklmnopqrstuvwxyz"
+    lines = [f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in pairwise(names)]
+    bomb = "\n".join(["a: &a [x]", *lines, "b: *z"])  # 9²⁵ strings if anyone wrote them out
+    path = tmp_path / "params.yaml"
+    path.write_text(f"{bomb}\n{TEXT.decode()}", encoding="utf-8")
+    with pytest.raises(ValueError, match="not permitted"):
+        load_params(path)
+    path.write_text(f"{TEXT.decode()}{bomb}", encoding="utf-8")
+    with pytest.raises(ValueError, match="not permitted"):
+        load_params(path)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "a b", "a;b", "$(a)", "A", "-a", "", ".", "a\n", "${seed}"])
+def test_names_that_become_files_and_commands_are_words(name: str, tmp_path: Path) -> None:
+    for block, place in (("generation", "sources"), ("pairs", "datasets"), ("train", "variants")):
+        tree = yaml.safe_load(TEXT)
+        tree[block][place][name] = next(iter(tree[block][place].values()))
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+        with pytest.raises(ValueError, match=f"{block}.{place}"):
+            load_params(path)
+
+
+@on_disk
+@given(data=st.data(), row=st.sampled_from(sorted(ROWS, key=lambda row: row.__name__)))
+def test_a_row_bent_anywhere_is_a_row_or_an_error_with_file_and_line(
+    data: st.DataObject, row: type[BaseModel], tmp_path: Path
+) -> None:
+    path, good = tmp_path / "rows.jsonl", hostile.as_json(ROWS[row])
+    bad = data.draw(hostile.bent(ROWS[row]).map(hostile.as_json) | hostile.spliced(good))
+    path.write_bytes(good + b"\n" + bad + b"\n")
+    read = clean(lambda: read_jsonl(path, row), f"{path}:")
+    assert read is None or len(read) >= 1
+
+
+@on_disk
+@given(content=hostile.values.map(hostile.as_json) | hostile.spliced(b'{"negative": "secret"}'))
+def test_a_json_file_of_anything_is_read_or_a_clean_error(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "guidance.json").write_bytes(content)
+    clean(lambda: read_json(tmp_path / "guidance.json"), "guidance.json")
+    assert clean(lambda: trained_negative(tmp_path), "guidance.json") in (None, "negative", "secret")
+
+
+@on_disk
+@given(content=hostile.spliced(b"PAR1") | st.binary(max_size=200))
+def test_a_parquet_file_of_any_bytes_is_a_clean_error(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "questions.parquet"
+    path.write_bytes(content)
+    assert clean(lambda: load_questions("path", str(path), None, "test"), "questions.parquet") is None
+
+
+@given(key=hostile.strings | st.from_regex(r"(ch|sub)(-[a-z-]+)?(_e\d+)?(_g\d+)?(_log|_prob)?(_int8)?", fullmatch=True))
+def test_any_text_is_a_row_key_or_a_clean_error(key: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert isinstance(parse_row(key), Row)
+    with contextlib.suppress(ValueError):
+        assert parse_guidance(key)[0] >= 0
+
+
+@given(text=hostile.strings | st.from_regex(r"[a-z_]+(<=|>=|<|>)[+-]?\d+(\.\d+)?", fullmatch=True))
+def test_any_text_is_a_gate_or_a_clean_error(text: str) -> None:
+    with contextlib.suppress(GateError):
+        assert abs(parse_gate(text).limit) <= sys.float_info.max
