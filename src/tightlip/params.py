@@ -590,24 +590,28 @@ def pick(named: dict[str, Item], name: str, where: str) -> Item:
     return named[name]
 
 
-def load_params(path: str | Path = "params.yaml") -> Params:
+def load_params(path: str | Path = "params.yaml", shown: str | Path | None = None) -> Params:
     """Read and check all parameters.
+
+    Args:
+        path: the file.
+        shown: the file to name in errors, where this one was made from it.
 
     Raises:
         ValueError: missing file, broken YAML, unknown key or value out of range, with the key's path.
     """
-    path = Path(path)
+    path, shown = Path(path), shown or path
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; run from the project's root")
+        raise ValueError(f"{shown}: no such file; run from the project's root")
     try:
         return Params.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         place = getattr(error, "problem_mark", None)
         line = f":{place.line + 1}" if place else ""
-        raise ValueError(f"{path}{line}: not YAML; fix the syntax") from None
+        raise ValueError(f"{shown}{line}: not YAML; fix the syntax") from None
     except ValidationError as error:
-        raise ValueError(f"{path}: {explain(error)}; see src/tightlip/params.py for what is allowed") from None
+        raise ValueError(f"{shown}: {explain(error)}; see src/tightlip/params.py for what is allowed") from None
     except RecursionError:
-        raise ValueError(f"{path}: nested too deeply; `make params` writes it anew from conf/") from None
+        raise ValueError(f"{shown}: nested too deeply; `make params` writes it anew from conf/") from None
     except ValueError as error:  # no UTF-8, or a date or number that there is not
-        raise ValueError(f"{path}: cannot be read ({error}); `make params` writes it anew from conf/") from None
+        raise ValueError(f"{shown}: cannot be read ({error}); `make params` writes it anew from conf/") from None

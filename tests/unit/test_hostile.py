@@ -1,6 +1,7 @@
 """Whatever a user's file holds: a clean result or a clean error. `make fuzz` runs some ten thousand cases more."""
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 from test_params import RAW
 
 from tightlip.comparison.gates import GateError, parse_gate
+from tightlip.compose import compose
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.files import one_line, read_json, read_jsonl
 from tightlip.models.note import trained_negative
@@ -23,6 +25,8 @@ from tightlip.params import Params, load_params
 from tightlip.records import Answer, Dialogue, Pair, Question, Sample
 from tightlip.rows import Row, parse_guidance, parse_row
 
+ROOT = Path(__file__).parents[2]
+PROFILE = {"defaults": ["smoke", "_self_"], "profile": "mine", "samples": {"train": 9}, "seed": 1}
 TEXT = yaml.safe_dump(RAW).encode()
 MESSAGES = [{"role": "user", "content": "I am Anna."}, {"role": "assistant", "content": "Hello Anna."}]
 ROWS: dict[type[BaseModel], dict[str, Any]] = {
@@ -150,3 +154,18 @@ def test_any_text_is_a_row_key_or_a_clean_error(key: str) -> None:
 def test_any_text_is_a_gate_or_a_clean_error(text: str) -> None:
     with contextlib.suppress(GateError):
         assert abs(parse_gate(text).limit) <= sys.float_info.max
+
+
+@on_disk
+@given(tree=hostile.bent(PROFILE), content=st.none() | hostile.spliced(yaml.safe_dump(PROFILE).encode()))
+def test_a_profile_of_anything_is_composed_or_leaves_params_as_they_were(
+    tree: Any, content: bytes | None, tmp_path: Path
+) -> None:
+    if not (tmp_path / "conf").is_dir():
+        shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    dumped = yaml.safe_dump(tree).encode("utf-8", "surrogatepass") if content is None else content
+    (tmp_path / "conf/profile/mine.yaml").write_bytes(b"# @package _global_\n" + dumped)
+    out = tmp_path / "params.yaml"
+    out.write_bytes(b"before")
+    clean(lambda: compose("mine", out, tmp_path / "conf"), "mine.yaml")
+    assert out.read_bytes() == b"before" or isinstance(load_params(out), Params)
