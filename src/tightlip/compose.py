@@ -30,7 +30,7 @@ def compose(profile: str, out: str | Path = "params.yaml", conf: str | Path = "c
             compose_and_dump(str(composed), str(Path(conf).resolve()), None, "config", "", [f"profile={profile}"])
         except RecursionError:
             raise ValueError(f"{source}: nested too deeply, or a profile whose defaults lead back to itself") from None
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
             reason = one_line(error).replace(str(Path(conf).resolve()), str(conf))
             raise ValueError(f"{source}: Hydra cannot compose it ({reason}); correct it") from None
         load_params(composed, shown=source)
