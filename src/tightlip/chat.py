@@ -176,7 +176,7 @@ def converse(chat: Chat, console: Console) -> None:
     if typed:
         console.print(Text(f"row {chat.row.key}; /help lists the commands", style="dim"))
     for line in _typed(console) if typed else sys.stdin:
-        text = line.strip()
+        text = line.encode(errors="replace").decode().strip()  # what is no UTF-8 comes as lone surrogates
         if text == "/quit":
             return
         if text:
@@ -194,10 +194,10 @@ def _typed(console: Console) -> Iterator[str]:
 def _respond(chat: Chat, text: str, console: Console) -> None:
     try:
         if text.startswith("/"):
-            console.print(Text(obey(chat, text), style="dim"), soft_wrap=True)
+            console.print(Text(_printable(obey(chat, text)), style="dim"), soft_wrap=True)
             return
         if not console.is_terminal:
-            console.print(Text(f"you: {text}"), soft_wrap=True)
+            console.print(Text(_printable(f"you: {text}")), soft_wrap=True)
         with console.status("thinking"):
             answers = ask(chat, text)
         side_by_side(console, chat.titles(), answers)
@@ -207,16 +207,21 @@ def _respond(chat: Chat, text: str, console: Console) -> None:
         console.print(Text("stopped; the conversations are as before", style="dim"))
 
 
+def _printable(text: str) -> str:
+    """Return a text without the control characters by which it could steer the terminal."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+
+
 def side_by_side(console: Console, titles: Sequence[str], texts: Sequence[str]) -> None:
     """Print texts in columns; line by line where the output is no terminal."""
     if not console.is_terminal:
         for title, text in zip(titles, texts, strict=True):
-            console.print(Text(f"{title}: {text}"), soft_wrap=True)
+            console.print(Text(_printable(f"{title}: {text}")), soft_wrap=True)
         return
     table = Table(expand=True, show_lines=True)
     for title in titles:
         table.add_column(Text(title), ratio=1, overflow="fold")
-    table.add_row(*map(Text, texts))
+    table.add_row(*(Text(_printable(text)) for text in texts))
     console.print(table)
 
 
@@ -237,8 +242,8 @@ def show(keys: Iterable[str], limit: int, unmasked: bool, console: Console) -> N
         answers = [sample.completion, *(answers[sample.id] for answers in recorded)]
         shown = [sample.messages[-1].content, sample.prefix, *answers]
         user, prefix, *texts = shown if unmasked else [mask(text, sample.truths) for text in shown]
-        console.print(Text(f"\n{sample.id}\nuser: {user}"), soft_wrap=True)
+        console.print(Text(_printable(f"\n{sample.id}\nuser: {user}")), soft_wrap=True)
         if prefix:
-            console.print(Text(f"answer so far: {prefix}"), soft_wrap=True)
+            console.print(Text(_printable(f"answer so far: {prefix}")), soft_wrap=True)
         titles = ["original", f"undefended ({UNDEFENDED})", *(row.key for row in rows[1:])]
         side_by_side(console, titles, [text.strip() for text in texts])

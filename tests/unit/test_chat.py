@@ -159,6 +159,16 @@ def test_piped_chat_is_plain_text_and_survives_errors(chat, calls, monkeypatch):
     ]
 
 
+def test_piped_bytes_that_are_no_text_and_escapes_do_not_reach_model_or_terminal(chat, calls, monkeypatch):
+    piped = io.TextIOWrapper(io.BytesIO(b"Hi \xff\n/system \x1b[2Jcalm\n\x1b]0;title\x07\n"), errors="surrogateescape")
+    monkeypatch.setattr("sys.stdin", piped)
+    console = plain_console()
+    converse(chat, console)
+    assert "you: Hi ?" in output(console)
+    assert not [each for each in output(console) if not each.isprintable() and each != "\n"]
+    assert chat.system == "\x1b[2Jcalm"  # the model reads what was written
+
+
 def test_typed_chat_shows_columns_and_ends_with_the_input(chat, calls, monkeypatch):
     class Keyboard(io.StringIO):
         def isatty(self):
