@@ -86,11 +86,11 @@ def test_a_file_that_its_package_lacks_is_an_error(tmp_path: Path, monkeypatch: 
 def test_a_hub_model_that_cannot_be_fetched_is_an_error_that_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def offline(name: str, *, revision: str) -> Any:
+    def offline(name: str, *, revision: str, **_: Any) -> Any:
         assert (name, revision) == ("some/model", "abc123")
         raise OSError("token hf_secret was refused")
 
-    monkeypatch.setattr("tightlip.models.fetching.AutoTokenizer.from_pretrained", offline)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     with pytest.raises(ValueError, match=r"'some/model' at abc123 cannot be fetched \(OSError\)") as caught:
         fetch(ModelSource(source="hub", name="some/model", revision="abc123"), 0, tmp_path / "out")
     assert "hf_secret" not in str(caught.value)

@@ -7,7 +7,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tightlip.models.attention import GROUPED
-from tightlip.models.chat import need_file
+from tightlip.models.chat import need_file, reason
+from tightlip.models.task_vector import find_tensors
 
 
 def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path | None = None) -> Any:
@@ -19,19 +20,38 @@ def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path |
         adapter: directory of a PEFT adapter to attach and merge into the weights in memory.
 
     Raises:
-        ValueError: the directory is missing or holds no model.
+        ValueError: the directory is missing or holds no model, or one that is broken or needs code of its own.
     """
     path = Path(path)
     need_file(path / "config.json", f"{path}: no model here")
-    if not any(path.glob("*.safetensors")):
-        raise ValueError(f"{path}: no model here (no *.safetensors); run `dvc repro` or correct params.yaml")
-    wanted = "auto" if dtype is None else getattr(torch, dtype)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, use_safetensors=True, local_files_only=True)
+    find_tensors(path)
+    model = _load(path, "auto" if dtype is None else getattr(torch, dtype))
     if adapter is not None:
         model = _attach(model, Path(adapter))
     model = model.to(device()).eval()
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(GROUPED)
+    return model
+
+
+def _load(path: Path, dtype: Any) -> Any:
+    """Load what the files hold; the library makes weights up where the config asks for more or others."""
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False,
+            output_loading_info=True,
+        )  # fmt: skip
+    except Exception as error:  # whatever a broken file makes the library raise
+        raise ValueError(
+            f"{path}: the model cannot be loaded ({reason(error)}); take a causal language model that transformers "
+            "knows without code of its own, or fetch it again"
+        ) from None
+    wrong = sorted({*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])})
+    if wrong:
+        raise ValueError(
+            f"{path}: the weights do not fit config.json: {wrong[0]} is missing or of another shape ({len(wrong)} in "
+            "all); fetch the model again"
+        )
     return model
 
 
