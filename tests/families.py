@@ -121,8 +121,9 @@ TOKENIZERS = {
 }  # fmt: skip
 
 _TINY = {
-    "vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 256, "pad_token_id": 0,
+    "vocab_size": 720, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 1024, "pad_token_id": 0,
+    "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
 WINDOW = 6
 MODELS: dict[str, dict[str, Any]] = {
@@ -147,15 +148,20 @@ MODELS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """What is special about each family; windows shorter than the tests' texts."""
 
+SPEAKS = {
+    "Llama": "llama", "Qwen2": "chatml", "Qwen3": "thinking", "Gemma2": "gemma", "Gemma3": "gemma",
+    "Mistral": "mistral", "Phi3": "chatml",
+}  # fmt: skip
+"""The tokenizer of a family."""
 
-def family_model(name: str, **options: Any) -> Any:
-    """A two-layer model with seeded weights, wide enough that differences show."""
+
+def family_model(name: str, seed: int = 0) -> Any:
+    """A two-layer model with seeded weights, large enough that differences show."""
     kind = "Gemma3Text" if name == "Gemma3" else name
-    config = getattr(transformers, f"{kind}Config")(**_TINY | MODELS[name] | options)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**_TINY | MODELS[name])
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
         model = getattr(transformers, f"{name}ForCausalLM")(config).eval()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.normal_(std=0.3)
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
     return model
