@@ -117,3 +117,9 @@ def test_every_token_that_ends_an_answer_is_known(configured: Any, expected: set
     ends = {tokenizer.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")}
     assert len(ends) == 2
     assert eos_ids(model, tokenizer) == ends | expected
+
+
+def test_an_end_that_is_no_token_is_an_error(tiny_tokenizer: Any) -> None:
+    model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id="</s>"))
+    with pytest.raises(ValueError, match="eos_token_id must be a token's number"):
+        eos_ids(model, tiny_tokenizer)

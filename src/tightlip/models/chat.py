@@ -209,7 +209,14 @@ def fit_messages(tokenizer: Any, messages: Sequence[Message], prefix: str, limit
 
 
 def eos_ids(model: Any, tokenizer: Any) -> set[int]:
-    """Every token that ends an answer, from the chat template, the tokenizer and the model's generation config."""
+    """Every token that ends an answer, from the chat template, the tokenizer and the model's generation config.
+
+    Raises:
+        ValueError: the generation config names something else than tokens.
+    """
     configured = getattr(model.generation_config, "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [configured]
-    return {token for token in (*listed, tokenizer.eos_token_id, style(tokenizer).end) if token is not None}
+    ends = {token for token in (*listed, tokenizer.eos_token_id, style(tokenizer).end) if token is not None}
+    if not all(isinstance(token, int) for token in ends):
+        raise ValueError("generation_config.json: eos_token_id must be a token's number or a list of them; correct it")
+    return ends

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tightlip.models.chat import load_tokenizer, style
-from tightlip.models.loading import load_model
+from tightlip.models.chat import load_tokenizer, need_file, style
+from tightlip.models.loading import check_config, load_model
 from tightlip.models.packing import check_packs
 from tightlip.params import ModelSource
 
@@ -64,9 +64,13 @@ def _from_path(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:
 
 
 def _from_folder(folder: Path, source: ModelSource) -> tuple[Any, Any]:
-    tokenizer, model = load_tokenizer(folder), load_model(folder, source.dtype)
+    need_file(folder / "config.json", f"{folder}: no model here")
+    check_config(folder)
+    model, tokenizer = load_model(folder, source.dtype), load_tokenizer(folder)
     if max(tokenizer.vocab_size, style(tokenizer).end + 1) > model.get_input_embeddings().num_embeddings:
         raise ValueError(f"{folder}: the tokenizer has more tokens than the model; it is another model's")
+    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+        raise ValueError(f"{folder}: some weights are infinite or no numbers; fetch the model again")
     check_packs(model)
     return model, tokenizer
 
