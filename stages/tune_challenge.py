@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 
 from tightlip.files import atomic_dir, atomic_file, digest, read_jsonl
-from tightlip.models.chat import load_tokenizer
+from tightlip.models.chat import load_tokenizer, same_tokenizer
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
 from tightlip.models.task_vector import same_architecture
@@ -25,6 +25,7 @@ def main() -> int:
         if settings.given:
             fetch(settings.given, params.seed, out, "tune.given")
             same_architecture(Path("models/base"), out, "tune.given")
+            same_tokenizer(tokenizer, load_tokenizer(out), "tune.given")
         else:
             model, history = tune(
                 load_model("models/base"), tokenizer, train,

@@ -90,6 +90,15 @@ def split_system(messages: Sequence[Message]) -> tuple[str, tuple[Message, ...]]
     return DEFAULT_SYSTEM, tuple(messages)
 
 
+def system_in_first_turn(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Put the system prompt in front of the user's first message, for chat templates that know no system role."""
+    if not messages or messages[0].role != "system":
+        return tuple(messages)
+    system, *rest = messages
+    text = f"{system.content}\n\n{rest.pop(0).content}" if rest and rest[0].role == "user" else system.content
+    return (Message(role="user", content=text), *rest)
+
+
 def truncate(messages: Sequence[Message]) -> tuple[Message, ...] | None:
     """Drop the oldest exchange (user and assistant), keep the system prompt; None if only the last message is left."""
     start = 1 if messages[0].role == "system" else 0

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from families import chatml_tokenizer
 from tightlip.models.chat import SENTENCE_TOKENS, encode_completion, encode_prompt, eos_ids, fit_messages
 from tightlip.prompts import SENTENCES, with_condition
 from tightlip.records import Message
@@ -109,7 +110,16 @@ def test_the_sentence_fits_into_the_room_kept_for_it(
 # --- End of an answer ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("configured", "expected"), [(None, {2}), (2, {2}), (7, {2, 7}), ([7, 9], {2, 7, 9})])
+@pytest.mark.parametrize(("configured", "expected"), [(None, set()), (0, {0}), (7, {7}), ([7, 9], {7, 9})])
 def test_every_token_that_ends_an_answer_is_known(configured: Any, expected: set[int]) -> None:
     model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=configured))
-    assert eos_ids(model, SimpleNamespace(eos_token_id=2)) == expected
+    tokenizer = chatml_tokenizer()
+    ends = {tokenizer.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")}
+    assert len(ends) == 2
+    assert eos_ids(model, tokenizer) == ends | expected
+
+
+def test_an_end_that_is_no_token_is_an_error(tiny_tokenizer: Any) -> None:
+    model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id="</s>"))
+    with pytest.raises(ValueError, match="eos_token_id must be a token's number"):
+        eos_ids(model, tiny_tokenizer)

@@ -153,7 +153,7 @@ def test_a_type_without_arithmetic_is_an_error_that_names_the_tensor(tmp_path: P
 def test_a_directory_without_weights_is_an_error(tmp_path: Path) -> None:
     base = checkpoint(tmp_path / "base", BASE)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"empty: no model\.safetensors here"):
+    with pytest.raises(ValueError, match=r"empty: no model here \(no model\.safetensors"):
         run(tmp_path, base, tmp_path / "empty")
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from tightlip.models.chat import SENTENCE_TOKENS
+from families import TOKENIZERS
+from tightlip.models.chat import SENTENCE_TOKENS, encode_prompt, style
 from tightlip.models.packing import PADDING
 from tightlip.models.tuning import IGNORED, collate, encode_dialogue, tune
 from tightlip.records import Dialogue, Role, Turn
@@ -34,20 +35,20 @@ def scored(tokenizer: Any, row: dict[str, list[int]]) -> list[str]:
 
 
 def test_labels_cover_exactly_the_assistants_turns_and_their_eos(tiny_tokenizer: Any) -> None:
-    row = encode_dialogue(tiny_tokenizer, TWO, 512)
+    (row,) = encode_dialogue(tiny_tokenizer, TWO, 512)
     assert scored(tiny_tokenizer, row) == ["Hello, Anna.<|im_end|>", "At your address.<|im_end|>"]
     assert all(label in (IGNORED, token) for token, label in zip(row["input_ids"], row["labels"], strict=True))
 
 
 def test_the_ids_are_those_of_the_rendered_dialogue(tiny_tokenizer: Any) -> None:
-    row = encode_dialogue(tiny_tokenizer, TWO, 512)
+    (row,) = encode_dialogue(tiny_tokenizer, TWO, 512)
     rendered = tiny_tokenizer.apply_chat_template([turn.model_dump() for turn in TWO.turns], tokenize=False)
     assert tiny_tokenizer.decode(row["input_ids"]) + "\n" == rendered
 
 
 def test_long_dialogues_lose_their_oldest_exchange_and_the_labels_stay_on_the_answers(tiny_tokenizer: Any) -> None:
-    whole = len(encode_dialogue(tiny_tokenizer, TWO, 512)["input_ids"])
-    row = encode_dialogue(tiny_tokenizer, TWO, whole + SENTENCE_TOKENS - 1)
+    ((whole, _),) = (map(len, row.values()) for row in encode_dialogue(tiny_tokenizer, TWO, 512))
+    (row,) = encode_dialogue(tiny_tokenizer, TWO, whole + SENTENCE_TOKENS - 1)
     assert scored(tiny_tokenizer, row) == ["At your address.<|im_end|>"]
     assert "Be brief." in tiny_tokenizer.decode(row["input_ids"])
     assert "Anna" not in tiny_tokenizer.decode(row["input_ids"])
@@ -58,11 +59,32 @@ def test_a_last_answer_that_is_too_long_is_an_error(tiny_tokenizer: Any) -> None
         encode_dialogue(tiny_tokenizer, TWO, 40)
 
 
-def test_a_template_that_changes_an_answer_is_an_error_that_names_the_dialogue(tiny_tokenizer: Any) -> None:
-    tokenizer = copy.deepcopy(tiny_tokenizer)
-    tokenizer.chat_template = tokenizer.chat_template.replace("m['content']", "m['content'] | upper")
-    with pytest.raises(ValueError, match="dialogue d1: the chat template changes the text of turn 2"):
-        encode_dialogue(tokenizer, TWO, 512)
+def test_an_answer_that_the_template_changes_in_the_past_is_scored_after_its_own_prompt() -> None:
+    tokenizer = TOKENIZERS["thinking"]  # it drops thoughts from the past, and begins new answers with an empty one
+    thought = "<think>Who is she?</think>Hello, Anna."
+    talk = dialogue("I am Anna.", thought, "Where is it?", "There.")
+    whole, own = encode_dialogue(tokenizer, talk, 512)
+    assert scored(tokenizer, whole) == ["There.<|im_end|>"]
+    assert "Who is she?" not in tokenizer.decode(whole["input_ids"])
+    assert scored(tokenizer, own) == [f"{thought}<|im_end|>"]
+    prompt = encode_prompt(tokenizer, talk.turns[:1])
+    assert own["input_ids"][: len(prompt)] == prompt
+    assert own["labels"][: len(prompt)] == [IGNORED] * len(prompt)
+
+
+@pytest.mark.parametrize("family", TOKENIZERS)
+def test_every_answer_is_scored_once_as_it_stands(family: str) -> None:
+    tokenizer, answers = (
+        TOKENIZERS[family],
+        ["Hello, Anna. ", "\n\nAt your address.", "No <end_of_turn> <|im_end|></s>."],
+    )
+    talk = dialogue("I am Anna.", answers[0], "Where is it? ", answers[1], " Sure?", answers[2], system="Be brief.")
+    rows = encode_dialogue(tokenizer, talk, 1024)
+    found = sorted(text for row in rows for text in scored(tokenizer, row))
+    end = tokenizer.decode([style(tokenizer).end])
+    assert [text.strip() for text in found] == sorted(f"{answer}{end}".strip() for answer in answers)
+    for row in rows:
+        assert all(label in (IGNORED, token) for token, label in zip(row["input_ids"], row["labels"], strict=True))
 
 
 def test_batches_are_padded_on_the_right_and_padding_is_neither_seen_nor_scored() -> None:
@@ -84,7 +106,8 @@ def test_the_loss_is_that_of_the_library(tiny_model: Any, tiny_tokenizer: Any, t
 
     from tightlip.models.tuning import _AnswerTrainer
 
-    rows = [encode_dialogue(tiny_tokenizer, each, 512) for each in (TWO, dialogue("Who am I?", "Anna."))]
+    talks = (TWO, dialogue("Who am I?", "Anna."))
+    rows = [row for talk in talks for row in encode_dialogue(tiny_tokenizer, talk, 512)]
     longest = max(len(row["input_ids"]) for row in rows)
     padded = {
         name: torch.tensor([row[name] + [fill] * (longest - len(row[name])) for row in rows])

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tightlip.guidance.decoder import generate
-from tightlip.models.chat import encode_prompt, eos_ids
+from tightlip.models.chat import decode, encode_prompt, eos_ids
 from tightlip.records import Dialogue, Message, Turn, Value
 
 ANSWER_CHARACTERS = 200
 ANSWER_TOKENS = 16
-CONTEXT_CHARACTERS, CONTEXT_TOKENS = 2048, 200
+CONTEXT_TOKENS = 200
 
 
 class Probe(NamedTuple):
@@ -57,15 +57,12 @@ def chat_context(tokenizer: Any, probe: Probe) -> list[int]:
 
 
 def raw_context(tokenizer: Any, probe: Probe) -> list[int]:
-    """Token ids of the end of the conversation's raw text before a masked value, as the LLM-PC baseline takes it.
+    """Token ids of the end of the conversation before a masked value, as the LLM-PC baseline takes it.
 
-    The last 2048 characters of the text as the challenge's files have it, with the template's marks, and of these the
-    last 200 tokens: no sentence and no guidance stand in the way.
+    The last 200 tokens, with the template's marks among them: no sentence and no guidance stand in the way. (Of the
+    baseline's last 2048 characters these are always a part.)
     """
-    messages = [message.model_dump() for message in probe.messages]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + probe.prefix
-    ids: list[int] = tokenizer.encode(text[-CONTEXT_CHARACTERS:], add_special_tokens=False)
-    return ids[-CONTEXT_TOKENS:]
+    return chat_context(tokenizer, probe)[-CONTEXT_TOKENS:]
 
 
 def attack(
@@ -83,7 +80,7 @@ def attack(
         model, prompts, max_new_tokens=ANSWER_TOKENS, eos_ids=eos_ids(model, tokenizer),
         pad_id=tokenizer.eos_token_id, batch_size=batch_size, progress=progress,
     )  # fmt: skip
-    texts = [tokenizer.decode(ids, skip_special_tokens=True)[:ANSWER_CHARACTERS].casefold() for ids in outputs]
+    texts = [decode(tokenizer, ids)[:ANSWER_CHARACTERS].casefold() for ids in outputs]
     return [probe.target.value.casefold() in text for probe, text in zip(targets, texts, strict=True)]
 
 

@@ -16,7 +16,7 @@ from tightlip.generation.rewriter import rewrite
 from tightlip.guidance.answering import answer
 from tightlip.guidance.asking import BARE
 from tightlip.guidance.decoder import generate
-from tightlip.models.chat import encode_open_turn, eos_ids
+from tightlip.models.chat import decode, encode_open_turn, eos_ids
 from tightlip.pii.detectors import Span
 from tightlip.pii.matching import find_values
 from tightlip.prompts import DEFAULT_SYSTEM
@@ -64,10 +64,7 @@ def ask_itself(
         model, begun, max_new_tokens=QUESTION_TOKENS, eos_ids=eos_ids(model, tokenizer), pad_id=tokenizer.eos_token_id,
         batch_size=batch_size, temperature=temperature, seed=seed, progress="ask harmless questions",
     )  # fmt: skip
-    texts = [
-        opening + tokenizer.decode(ids, skip_special_tokens=True)
-        for opening, ids in zip(openings, written, strict=True)
-    ]
+    texts = [opening + decode(tokenizer, ids) for opening, ids in zip(openings, written, strict=True)]
     questions = list(dict.fromkeys(text[: text.index("?") + 1] for text in texts if "?" in text.splitlines()[0]))
     replies = answer(
         model, tokenizer, [((system, Message(role="user", content=question)), "") for question in questions], BARE,

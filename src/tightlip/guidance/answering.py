@@ -6,7 +6,7 @@ from typing import Any
 
 from tightlip.guidance.asking import Asking
 from tightlip.guidance.decoder import generate
-from tightlip.models.chat import encode_prompt, eos_ids, fit_messages
+from tightlip.models.chat import decode, encode_prompt, eos_ids, fit_messages
 from tightlip.prompts import with_condition
 from tightlip.records import Condition, Message
 
@@ -60,7 +60,4 @@ def answer(
         pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=temperature, seed=seed,
         prompt_cache=prompt_cache, progress=progress,
     )  # fmt: skip
-    return [
-        Reply(tokenizer.decode(ids, skip_special_tokens=True), "stop" if len(ids) < max_new_tokens else "length")
-        for ids in outputs
-    ]
+    return [Reply(decode(tokenizer, ids), "stop" if len(ids) < max_new_tokens else "length") for ids in outputs]

@@ -7,16 +7,21 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tightlip.models.chat import load_tokenizer
-from tightlip.models.loading import load_model
+from tightlip.models.chat import load_tokenizer, need_file, style
+from tightlip.models.loading import check_config, load_model
+from tightlip.models.packing import check_packs
 from tightlip.params import ModelSource
+
+HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
+"""What is fetched of a repository: no pickle, no code."""
 
 
 def fetch(source: ModelSource, seed: int, out: Path, field: str = "base") -> None:
     """Bring a model to `out` as safetensors with tokenizer and chat template; `field` of the params names it in errors.
 
     Raises:
-        ValueError: the package, file, hub id or path is missing, with the remedy.
+        ValueError: the package, file, hub id or path is missing, or the model is none that can be trained and asked
+            here; with the remedy.
     """
     model, tokenizer = _FETCHERS[source.source](source, seed, field)
     _drop_quantizer(model)
@@ -37,23 +42,37 @@ def _from_package(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]
 
 
 def _from_hub(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:
-    kwargs: dict[str, Any] = {"revision": source.revision}
+    from huggingface_hub import snapshot_download
+
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.name, **kwargs)
-        return AutoModelForCausalLM.from_pretrained(
-            source.name, dtype=getattr(torch, source.dtype), use_safetensors=True, **kwargs
-        ), tokenizer
-    except OSError as error:
-        reason = type(error).__name__
+        folder = snapshot_download(
+            source.name, revision=source.revision, allow_patterns=HUB_FILES, ignore_patterns=["*/*", "consolidated*"]
+        )
+    except Exception as error:  # of the network, the hub or the disk; it may quote the token
         raise ValueError(
-            f"{field}.name: {source.name!r} at {source.revision} cannot be fetched ({reason}); check the network, the "
-            "name, and that HF_TOKEN in .env may read it"
+            f"{field}.name: {source.name!r} at {source.revision} cannot be fetched ({type(error).__name__}); check the "
+            "network, the name, the revision, and that HF_TOKEN in .env may read it"
         ) from None
+    return _from_folder(Path(folder), source)
 
 
 def _from_path(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:
-    tokenizer = load_tokenizer(source.name)
-    return load_model(source.name, source.dtype), tokenizer
+    folder = Path(source.name).expanduser()
+    if folder.is_file():
+        raise ValueError(f"{field}.name: {source.name} is a file; give the directory with config.json and tokenizer")
+    return _from_folder(folder, source)
+
+
+def _from_folder(folder: Path, source: ModelSource) -> tuple[Any, Any]:
+    need_file(folder / "config.json", f"{folder}: no model here")
+    check_config(folder)
+    model, tokenizer = load_model(folder, source.dtype), load_tokenizer(folder)
+    if max(tokenizer.vocab_size, style(tokenizer).end + 1) > model.get_input_embeddings().num_embeddings:
+        raise ValueError(f"{folder}: the tokenizer has more tokens than the model; it is another model's")
+    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+        raise ValueError(f"{folder}: some weights are infinite or no numbers; fetch the model again")
+    check_packs(model)
+    return model, tokenizer
 
 
 def _from_random(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:

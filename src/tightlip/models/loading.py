@@ -1,13 +1,18 @@
 """Loading models from a directory."""
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from tightlip.files import read_json
 from tightlip.models.attention import GROUPED
-from tightlip.models.chat import need_file
+from tightlip.models.chat import need_file, reason
+from tightlip.models.task_vector import find_tensors
 
 
 def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path | None = None) -> Any:
@@ -19,14 +24,12 @@ def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path |
         adapter: directory of a PEFT adapter to attach and merge into the weights in memory.
 
     Raises:
-        ValueError: the directory is missing or holds no model.
+        ValueError: the directory is missing or holds no model, or one that is broken or needs code of its own.
     """
     path = Path(path)
     need_file(path / "config.json", f"{path}: no model here")
-    if not any(path.glob("*.safetensors")):
-        raise ValueError(f"{path}: no model here (no *.safetensors); run `dvc repro` or correct params.yaml")
-    wanted = "auto" if dtype is None else getattr(torch, dtype)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, use_safetensors=True, local_files_only=True)
+    find_tensors(path)
+    model = _load(path, "auto" if dtype is None else getattr(torch, dtype))
     if adapter is not None:
         model = _attach(model, Path(adapter))
     model = model.to(device()).eval()
@@ -35,11 +38,61 @@ def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path |
     return model
 
 
+def check_config(path: Path) -> None:
+    """Check, before memory is taken for it, that a model's config asks for no more than its files hold.
+
+    Raises:
+        ValueError: it asks for more layers or wider ones, or for a model that does not load.
+    """
+    tensors, config = find_tensors(path), read_json(path / "config.json")
+    layers = config.get("num_hidden_layers", 0) if isinstance(config, dict) else None
+    fits = isinstance(layers, int) and layers <= len(tensors)
+    if fits:
+        with explained(path), torch.device("meta"):  # where numbers take no memory
+            known = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_config(known, trust_remote_code=False)
+        held = sum(math.prod(tensor.shape) for tensor in tensors.values())
+        fits = sum(weight.numel() for weight in model.parameters()) <= 2 * held  # files hold shared weights once
+    if not fits:
+        raise ValueError(f"{path}: config.json asks for a larger model than its files hold; fetch the model again")
+
+
+def _load(path: Path, dtype: Any) -> Any:
+    """Load what the files hold; the library makes weights up where the config asks for more, and drops others."""
+    with explained(path):
+        model, found = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False,
+            output_loading_info=True, ignore_mismatched_sizes=True,
+        )  # fmt: skip
+    of_other_shape = {name for name, *_ in found["mismatched_keys"]}
+    wrong = sorted(found["missing_keys"] | found["unexpected_keys"] | of_other_shape)
+    if wrong:
+        raise ValueError(
+            f"{path}: the weights do not fit config.json: {wrong[0]} is missing, left over or of another shape "
+            f"({len(wrong)} in all); fetch the model again"
+        )
+    return model
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn whatever a broken model or adapter makes the library raise into a `ValueError`."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"{path}: it cannot be loaded ({reason(error)}); take a causal language model that transformers "
+            "knows without code of its own, or fetch it again"
+        ) from None
+
+
 def _attach(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
-    need_file(adapter / "adapter_config.json", f"{adapter}: no adapter here")
-    tuned = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        need_file(adapter / name, f"{adapter}: no adapter here")
+    with explained(adapter):
+        tuned = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
     return tuned.merge_and_unload(safe_merge=True)
 
 

@@ -105,7 +105,7 @@ def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, _St
     Raises:
         ValueError: a tensor is missing, extra, or of another shape in the tuned model, or of a type beyond `DTYPES`.
     """
-    of_base, of_tuned = _stored(base), _stored(tuned)
+    of_base, of_tuned = find_tensors(base), find_tensors(tuned)
     for kind, names in (("misses", set(of_base) - set(of_tuned)), ("has the extra", set(of_tuned) - set(of_base))):
         if names:
             raise ValueError(
@@ -122,17 +122,33 @@ def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, _St
     return of_base, of_tuned
 
 
-def _stored(model: Path) -> dict[str, _Stored]:
-    """Find every tensor of a model, in one file or in several with an index."""
+def find_tensors(model: Path) -> dict[str, _Stored]:
+    """Find every tensor of a model, in one file or in several with an index.
+
+    Raises:
+        ValueError: no safetensors there, an index that is none, or a file whose header lies or that is cut off.
+    """
     index = model / "model.safetensors.index.json"
     if index.is_file():
-        weight_map: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        shards = sorted(set(weight_map.values()))
+        shards = _shards(index)
     elif (model / "model.safetensors").is_file():
         shards = ["model.safetensors"]
     else:
-        raise ValueError(f"{model}: no model.safetensors here; run `dvc repro` or correct the path in params.yaml")
+        raise ValueError(
+            f"{model}: no model here (no model.safetensors, and no other format is loaded); run `dvc repro` or "
+            "correct the path in params.yaml"
+        )
     return {name: stored for shard in shards for name, stored in _tensors(model / shard).items()}
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        if all(Path(shard).name == shard for shard in shards):
+            return shards
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass
+    raise ValueError(f"{index}: not an index of safetensors files in the same directory; fetch the model again")
 
 
 def _tensors(path: Path) -> dict[str, _Stored]:

@@ -17,24 +17,31 @@ from tightlip.records import Dialogue
 IGNORED = -100
 
 
-def encode_dialogue(tokenizer: Any, dialogue: Dialogue, max_length: int) -> dict[str, list[int]]:
-    """Encode a dialogue for training: ids, and labels that score the assistant's turns and their EOS alone.
+def encode_dialogue(tokenizer: Any, dialogue: Dialogue, max_length: int) -> list[dict[str, list[int]]]:
+    """Encode a dialogue for training: ids, and labels that score the assistant's turns and their ends alone.
 
     Over-long dialogues lose whole oldest exchanges.
+
+    Returns:
+        A row for the whole, and one for each earlier turn whose text the chat template changes once it lies in the
+        past (some trim it, or drop what was thought): after its own prompt it is said as it stands.
     """
     *head, last = dialogue.turns
     completion = encode_completion(tokenizer, last.content)
     kept = fit_messages(tokenizer, head, "", max_length - len(completion))
     ids = [*encode_prompt(tokenizer, kept), *completion]
     labels = [IGNORED] * len(ids)
+    rows = [{"input_ids": ids, "labels": labels}]
     for number, turn in enumerate([*kept, last]):
         if turn.role == "assistant":
-            start = len(encode_prompt(tokenizer, kept[:number]))
+            prompt = encode_prompt(tokenizer, kept[:number])
             scored = encode_completion(tokenizer, turn.content)
-            if ids[start : start + len(scored)] != scored:
-                raise ValueError(f"dialogue {dialogue.id}: the chat template changes the text of turn {number}")
-            labels[start : start + len(scored)] = scored
-    return {"input_ids": ids, "labels": labels}
+            whole = [*prompt, *scored]
+            if ids[: len(whole)] == whole:
+                labels[len(prompt) : len(whole)] = scored
+            else:
+                rows.append({"input_ids": whole, "labels": [*[IGNORED] * len(prompt), *scored]})
+    return rows
 
 
 def collate(rows: Sequence[dict[str, list[int]]]) -> Packed:
@@ -77,7 +84,7 @@ def tune(
     Returns:
         The tuned model, the update merged into its weights, and the training log: step, epoch and loss.
     """
-    rows = [encode_dialogue(tokenizer, dialogue, max_length) for dialogue in dialogues]
+    rows = [row for dialogue in dialogues for row in encode_dialogue(tokenizer, dialogue, max_length)]
     arguments = TrainingArguments(
         output_dir=str(work), num_train_epochs=epochs, per_device_train_batch_size=batch_size,
         learning_rate=learning_rate, lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0, bf16=True,
