@@ -171,6 +171,7 @@ def project(tmp_path, monkeypatch):
     })  # fmt: skip
     write_json("metrics/summary.json", summary)
     write_json("metrics/selection.json", {"row": CHOSEN})
+    write_json("metrics/dialogues.json", {"truth": {"given": 7, "proposed": 0}})
     write_json("metrics/challenge.json", {"n_values": 9, "hits_floor": 1, "hits_base": 0, "hits_ch": 7})
     leaks = {key: {0: {each.sample_id: len(each.leaks) for each in of}} for key, of in given.items()}
     correct = {key: {0: {str(number): float(number < 14) for number in range(QUESTIONS)}} for key in given}
