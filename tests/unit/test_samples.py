@@ -89,7 +89,7 @@ def test_samples_are_counted_per_dialogue_that_has_any() -> None:
 
 
 def test_no_value_in_any_answer_is_an_error_with_the_count() -> None:
-    with pytest.raises(ValueError, match="no personal value in any assistant turn of 2 dialogues; annotate"):
+    with pytest.raises(ValueError, match=r"no personal value in any assistant turn of 2 dialogues; annotate"):
         count_samples([with_names("train", 0), with_names("test", 0)])
 
 
@@ -146,7 +146,7 @@ def test_draw_is_even_in_order_and_repeatable(sizes: list[int], limit: int, seed
 @given(sizes=Sizes, limit=st.integers(0, 45), seed=st.integers(0, 2**31 - 1))
 def test_draw_is_the_one_that_holds_all_samples(sizes: list[int], limit: int, seed: int) -> None:
     """The draw as it was when all samples were in memory: committed data must not change."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311
     groups: dict[int, list[int]] = defaultdict(list)
     for index, owner in enumerate(number for number, size in enumerate(sizes) for _ in range(size)):
         groups[owner].append(index)

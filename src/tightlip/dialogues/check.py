@@ -121,7 +121,7 @@ def check(source: Dialogues, params: Params) -> Checked:
 def show(checked: Checked, source: Dialogues, said: str, spacy_model: str, console: Console) -> None:
     """Print what was found; no value, no text of a message."""
     tally = checked.tally
-    name = source.path or "dialogues"
+    name = source.path or "synthetic dialogues"
     console.print(f"[bold]{escape(name)}[/]: format {source.format} ({said})", highlight=False)
     table = Table("", *SPLITS, "all", box=None)
     for title, counts in (("dialogues", tally.dialogues), ("samples to expect", tally.samples)):

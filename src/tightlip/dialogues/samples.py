@@ -1,8 +1,9 @@
 """Samples: every personal value in an assistant's turn becomes a prompt that ends just before it."""
 
 import random
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 
 from tightlip.records import Dialogue, Entity, Message, Sample, Split, Value
 
@@ -47,16 +48,20 @@ def draw(sizes: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
     Returns:
         The numbers of the drawn samples, from 0 over all dialogues, in ascending order.
     """
-    ends = list(accumulate(sizes))
+    ends = array("q", accumulate(sizes))  # and no lists: there are as many as dialogues
     if limit is None:
         return range(ends[-1])
     rng = random.Random(seed)  # noqa: S311  (not for secrets)
-    queues = [list(range(end - size, end)) for size, end in zip(sizes, ends, strict=True)]
-    rng.shuffle(queues)
-    for queue in queues:
-        rng.shuffle(queue)
-    rounds = (queue[turn] for turn in range(max(sizes, default=0)) for queue in queues if turn < len(queue))
-    return sorted(islice(rounds, limit))
+    order = array("q", range(len(sizes)))
+    rng.shuffle(order)
+    rounds: list[list[int]] = [[] for _ in range(max(sizes, default=0))]
+    for number in order:
+        turns = list(range(ends[number] - sizes[number], ends[number]))
+        rng.shuffle(turns)
+        for taken, sample in zip(rounds, turns, strict=False):
+            if len(taken) < limit:
+                taken.append(sample)
+    return sorted(islice(chain.from_iterable(rounds), limit))
 
 
 def pick(samples: Iterable[Sample], numbers: Sequence[int]) -> Iterator[Sample]:

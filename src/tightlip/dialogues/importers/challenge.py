@@ -20,7 +20,7 @@ OTHER_TYPE = "values of other types left out"
 NO_VALUE = "keys without a value left out"
 
 _TURN = re.compile(
-    r"\s*<\|start_header_id\|>\s*([^<>|]{1,20}?)\s*<\|end_header_id\|>(.*?)(?:<\|eot_id\|>|\Z)", re.DOTALL
+    r"\s*<\|start_header_id\|>\s*([^<>|]{1,20}?)\s*<\|end_header_id\|>\n{0,2}(.*?)(?:<\|eot_id\|>|\Z)", re.DOTALL
 )
 _KEY = re.compile(r"\W*([A-Z]+(?:[\s_-]+[A-Z]+)*)[\s_-]*([0-9]{1,4})\W*")
 _LONGEST_KEY = 64

@@ -30,7 +30,8 @@ def read_chats(path: Path, field: str) -> Iterator[Conversation | Problem]:
         elif not isinstance(record, dict):
             yield Problem(place, "", "expected an object, a dialogue")
         else:
-            yield conversation(number, Cell(place, field, record.get(field)), Cell(place, "pii", record.get("pii")))
+            read = conversation(number, Cell(place, field, record.get(field)), Cell(place, "pii", record.get("pii")))
+            yield _with_system(read, Cell(place, "system", record.get("system")))
 
 
 def conversation(number: int, messages: Cell, pii: Cell) -> Conversation | Problem:
@@ -56,6 +57,13 @@ def conversation(number: int, messages: Cell, pii: Cell) -> Conversation | Probl
         if message.get("pii") is not None:
             lists.append(Cell(messages.place, f"{at}.pii", message["pii"]))
     return Conversation(messages.place, number, turns, lists or None)
+
+
+def _with_system(read: Conversation | Problem, system: Cell) -> Conversation | Problem:
+    """Put a system prompt that stands beside the messages before them."""
+    if isinstance(read, Problem) or system.value is None:
+        return read
+    return read._replace(turns=[RawTurn(system._replace(value="system"), system), *(read.turns or ())])
 
 
 def _rows(messages: Any) -> Any:

@@ -17,7 +17,7 @@ LIMIT = 16 * 2**20
 _CHUNK = 2**16
 _TOO_LONG = f"longer than {LIMIT // 2**20} MB; one dialogue per line or item is expected"
 _NO_UTF8 = "not UTF-8; convert the file"
-_REST = "; nothing beyond it was read"
+REST = "; nothing beyond it was read"
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -151,15 +151,15 @@ class _Text:
         opening = self.next()
         self.place = f"{self._path}:{self.line}"
         if opening != "{":
-            return self.problem or Problem(self.place, "", f"expected an object, a dialogue{_REST}")
+            return self.problem or Problem(self.place, "", f"expected an object, a dialogue{REST}")
         while True:
             try:
                 value, end = self._parse(self._text, self._at)
             except (ValueError, RecursionError) as error:
                 if len(self._text) - self._at > LIMIT:
-                    return Problem(self.place, "", _TOO_LONG + _REST)
+                    return Problem(self.place, "", _TOO_LONG + REST)
                 if isinstance(error, RecursionError) or not self._grow():
-                    return self.problem or Problem(self.place, "", _why(error) + _REST)
+                    return self.problem or Problem(self.place, "", _why(error) + REST)
             else:
                 self._drop(end)
                 return value
@@ -176,9 +176,11 @@ class _Text:
         chunk = self._file.read(max(_CHUNK, len(self._text)))
         self._bar.update(len(chunk))
         self._ended = not chunk
+        before = len(self._text)
         try:
             self._text += self._decode(chunk, final=self._ended)
         except UnicodeDecodeError as error:
-            line = self.line + self._text.count("\n") + chunk[: error.start].count(b"\n")
-            self.problem, self._ended = Problem(f"{self._path}:{line}", "", _NO_UTF8), True
-        return not self._ended
+            self._text += error.object[: error.start].decode()
+            line = self.line + self._text.count("\n")
+            self.problem, self._ended = Problem(f"{self._path}:{line}", "", _NO_UTF8 + REST), True
+        return len(self._text) > before or not self._ended

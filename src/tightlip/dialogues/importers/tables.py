@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from tightlip.dialogues.importers.chat import conversation
-from tightlip.dialogues.importers.reading import LIMIT, need_file, parse_json, read_lines
+from tightlip.dialogues.importers.reading import LIMIT, REST, need_file, parse_json, read_lines
 from tightlip.dialogues.importers.source import Cell, Conversation, Problem, RawTurn
 
 _BATCH = 64  # rows of a parquet file at a time
@@ -59,9 +59,12 @@ def read_dataset(
 def _csv(path: Path) -> Rows:
     problems: list[Problem] = []
     before = csv.field_size_limit(LIMIT)
+    reader = csv.reader(_text(path, problems), delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
     try:
-        reader = csv.reader(_text(path, problems), delimiter="\t" if path.suffix == ".tsv" else ",")
         header = next(reader, [])
+        if len(set(header)) < len(header):
+            yield Problem(f"{path}:1", "", "two columns have the same name")
+            return
         line = reader.line_num + 1
         for row in reader:
             place, number, line = f"{path}:{line}", line, reader.line_num + 1
@@ -70,7 +73,7 @@ def _csv(path: Path) -> Rows:
             elif row:
                 yield Problem(place, "", f"{len(row)} columns, where the header has {len(header)}")
     except csv.Error:
-        yield Problem(f"{path}:{reader.line_num}", "", "not CSV: a field that is too long; is a quote left open?")
+        problems = problems or [Problem(f"{path}:{reader.line_num}", "", f"not CSV, or a quote is left open{REST}")]
     finally:
         csv.field_size_limit(before)
     yield from problems
@@ -80,7 +83,7 @@ def _text(path: Path, problems: list[Problem]) -> Iterator[str]:
     """Give the lines of a file up to the first that cannot be read."""
     for _, line in read_lines(path):
         if isinstance(line, Problem):
-            problems.append(line._replace(text=f"{line.text}; nothing beyond it was read"))
+            problems.append(line._replace(text=line.text + REST))
             return
         yield line
 
@@ -110,24 +113,24 @@ def _missing(place: object, there: list[str], wanted: list[str]) -> Problem | No
 
 
 def _dataset(name: str, revision: str | None, split: str, columns: list[str]) -> Rows:
-    number = 0
     try:
         rows = _open(name, revision, split)
-        missing = _missing(name, rows.column_names or columns, columns)
-        if missing:
+    except Exception as error:  # of `datasets`, of each of its file formats, of the network: there is no common one
+        reason = (str(error).splitlines() or [""])[0]
+        yield Problem(name, "", f"no such dataset or split: {reason}; correct path, revision and split")
+        return
+    if rows.column_names:
+        if missing := _missing(name, rows.column_names, columns):
             yield missing
             return
         rows = rows.select_columns(list(dict.fromkeys(columns)))
+    number = 0
+    try:
         for row in tqdm(rows, name, unit="row", delay=2, disable=None):
             number += 1
             yield Row(f"{name}, row {number}", number, row)
-    except Exception as error:  # of `datasets`, of each of its file formats, of the network: there is no common one
-        if number:
-            yield Problem(f"{name}, row {number + 1}", "", f"cannot be read ({type(error).__name__})")
-            return
-        reason = (str(error).splitlines() or [""])[0]
-        text = f"no dataset with such a split: {reason}; correct path, revision and split"
-        yield Problem(name, "", text)
+    except Exception as error:
+        yield Problem(f"{name}, row {number + 1}", "", f"cannot be read ({type(error).__name__}){REST}")
 
 
 def _open(name: str, revision: str | None, split: str) -> Any:
@@ -211,7 +214,7 @@ def _grouped(rows: Rows, columns: Mapping[str, str]) -> Iterator[Conversation | 
             group, size = [], 0
         size += sum(len(str(value)) for value in row.cells.values())
         if size > LIMIT:
-            yield name.problem(f"the conversation is longer than {LIMIT // 2**20} MB; nothing beyond it was read")
+            yield name.problem(f"the conversation is longer than {LIMIT // 2**20} MB{REST}")
             return
         if not group and hash(str(name.value)) in seen:
             yield name.problem("the conversation was there before; sort the rows by conversation")
