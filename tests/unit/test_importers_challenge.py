@@ -94,7 +94,7 @@ def test_known_defects_are_counted_and_a_mark_without_a_value_stays(
 
 def test_empty_rows_are_counted(tmp_path: Path) -> None:
     row = json.dumps({"messages": llama("user: a", "assistant: [LOC-1]")}) + "\n"
-    made = imported(tmp_path, "\n{}\n" + row + '{"idx": 3, "messages": " "}\n', '{}\n\n{"LOC-1": "Oslo"}\n\n')
+    made = imported(tmp_path, "\n{}\n" + row + '{"idx": 3, "messages": " "}\n', '{}\n\n{"LOC-1": "Oslo"}\n[]\n')
     assert [dialogue.id for dialogue in good(made)] == ["scrubbed-3"]
     assert repairs(made) == {challenge.EMPTY_ROW: 3}
 
@@ -103,6 +103,7 @@ def test_empty_rows_are_counted(tmp_path: Path) -> None:
     ("scrubbed", "values", "problem"),
     [
         (["x"], [{}], "scrubbed.jsonl:1: expected an object"),
+        ([{"text": SECRET}], [{}], "scrubbed.jsonl:1: messages: expected one text in Llama-3's chat format"),
         ([{"messages": [SECRET]}], [{}], "scrubbed.jsonl:1: messages: expected one text in Llama-3's chat format"),
         ([{"messages": SECRET}], [{}], "scrubbed.jsonl:1: messages: not in Llama-3's chat format"),
         ([{"messages": llama("user: a", "assistant: b") + SECRET}], [{}], "scrubbed.jsonl:1: messages: not in"),

@@ -56,7 +56,7 @@ def _join(number: int, path: Path, scrubbed: Any, values: Path, revealed: Any) -
             return read
     if "idx" in row and "idx" in marks and row["idx"] != marks["idx"]:
         return Problem(other, "idx", f"differs from the one at {place}; the two files must have the same order")
-    text = row.get("messages", "")
+    text = "" if not set(row) - {"idx"} or row.get("messages", "") is None else row.get("messages")
     if not isinstance(text, str):
         return Problem(place, "messages", "expected one text in Llama-3's chat format; other lists are of format chat")
     if not text.strip():
@@ -75,7 +75,7 @@ def _object(line: Any, place: str) -> Any:
     if isinstance(line, Problem):
         return line
     row = parse_json(line.rstrip(), place) if line.strip() else {}
-    row = {} if row is None else row
+    row = {} if row in (None, []) else row
     return row if isinstance(row, dict | Problem) else Problem(place, "", "expected an object")
 
 

@@ -17,8 +17,8 @@ from tightlip.dialogues.importers.truths import annotate_listed, annotate_marked
 from tightlip.dialogues.importers.turns import Text, read_turns, repair
 from tightlip.records import Dialogue, Split, Turn
 
-_BATCH = 100_000
-"""Characters of the dialogues that detectors read together."""
+_BATCH = 30_000
+"""Characters of the dialogues that detectors read together; spaCy takes 10 kB of memory for each."""
 
 
 class Imported(NamedTuple):

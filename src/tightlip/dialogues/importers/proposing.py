@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Detect = Callable[[Sequence[str]], list[list[Span]]]
 
 _LONGEST = 20_000
-"""Characters that a detector reads at once: spaCy takes about 10 kB of memory for each."""
+"""Characters of a turn that a detector reads at once."""
 
 
 def detector(spacy_model: str, ignored_labels: Collection[str]) -> Detect:
@@ -26,7 +26,8 @@ def detector(spacy_model: str, ignored_labels: Collection[str]) -> Detect:
         return load_ner(spacy_model)
 
     def detect(texts: Sequence[str]) -> list[list[Span]]:
-        named = entities(pipeline(), texts, ignored_labels)
+        with pipeline().memory_zone():  # else spaCy keeps every word that it has ever seen
+            named = entities(pipeline(), texts, ignored_labels)
         return [[*shapes, *names] for names, shapes in zip(named, structured(texts), strict=True)]
 
     return detect

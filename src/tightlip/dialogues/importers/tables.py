@@ -93,7 +93,7 @@ def _parquet(path: Path, columns: list[str]) -> Rows:
 
     number = 0
     try:
-        with parquet.ParquetFile(path, buffer_size=2**20) as file:
+        with parquet.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
             missing = _missing(path, file.schema_arrow.names, columns)
             if missing:
                 yield missing
