@@ -164,12 +164,13 @@ def check(
     from rich.console import Console
 
     from tightlip.dialogues import check as checking
+    from tightlip.dialogues.importers.proposing import detector
     from tightlip.params import load_params
 
     params = load_params()
     named = {"format": format_, "values": values, "split": split, "revision": revision}
     source, said = checking.wanted(params.dialogues, file, {**named, "columns": checking.pairs(columns)})
-    checked = checking.check(source, params)
+    checked = checking.check(source, params.seed, detector(params.filter.spacy_model, params.filter.ignored_labels))
     checking.show(checked, source, said, params.filter.spacy_model, Console())
     if checked.problems:
         raise click.ClickException(

@@ -10,6 +10,7 @@ from small_project import params
 
 from tightlip.cli import main
 from tightlip.dialogues import check as checking
+from tightlip.dialogues.importers import proposing
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +18,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with its parameters, and detectors that are not asked."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(checking, "detector", lambda model, labels: lambda texts: [[] for _ in texts])
+    monkeypatch.setattr(proposing, "detector", lambda model, labels: lambda texts: [[] for _ in texts])
     write_params(tmp_path)
     return tmp_path
 

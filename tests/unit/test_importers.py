@@ -211,8 +211,9 @@ ITEM = json.dumps(chat("user: a", "assistant: b"))
         (f"[{ITEM},\n" + '{"a": ' + "[" * 100_000, "log.jsonl:2: JSON nested too deeply"),
         (f"[{ITEM},\n" + '{"a": "' + 300_000 * "x" + '"}', "log.jsonl:2: messages: expected a list"),
         (f"[{ITEM},\n\n".encode() + b'{"a": "\xff"}]', "log.jsonl:3: not UTF-8"),
+        (f"[{ITEM}]\n".encode() + b"\xff", "log.jsonl:2: not UTF-8"),
     ],
-    ids=["broken", "number", "comma", "no comma", "open", "more", "deep", "long", "latin"],
+    ids=["broken", "number", "comma", "no comma", "open", "more", "deep", "long", "latin", "latin after"],
 )  # fmt: skip
 def test_an_array_is_read_up_to_what_is_broken(path: Path, text: str | bytes, problem: str) -> None:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())

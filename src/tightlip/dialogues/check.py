@@ -11,13 +11,13 @@ from rich.table import Table
 
 from tightlip.dialogues.importers.chat import MESSAGES
 from tightlip.dialogues.importers.importing import Shares, import_dialogues, read_conversations
-from tightlip.dialogues.importers.proposing import detector
+from tightlip.dialogues.importers.proposing import Detect
 from tightlip.dialogues.importers.reading import need_file, read_items
 from tightlip.dialogues.importers.source import Problem
 from tightlip.dialogues.synthesis import synthesise
 from tightlip.dialogues.tally import SPLITS, Tally
 from tightlip.files import explain
-from tightlip.params import Dialogues, Params
+from tightlip.params import Dialogues, need_watched
 
 MOST = 1000
 """Problems that are listed."""
@@ -51,6 +51,7 @@ def wanted(params: Dialogues, file: str | None, changes: Mapping[str, Any]) -> t
     if file is None:
         if given:
             raise ValueError(f"{min(given)}: name the FILE too, or set it in params.yaml")
+        need_watched(params)
         return params, "as params.yaml says"
     format_ = given.get("format") or ("dataset" if "revision" in given else guess(Path(file)))
     fields = {"format": format_, "path": file, "dev": params.dev, "test": params.test}
@@ -89,24 +90,26 @@ def guess(path: Path) -> str:
     raise ValueError(f"{path}: no format fits the first record; name it with --format")
 
 
-def check(source: Dialogues, params: Params) -> Checked:
+def check(source: Dialogues, seed: int, detect: Detect) -> Checked:
     """Read all dialogues and count; problems are collected, not raised.
+
+    Args:
+        source: what to read.
+        seed: decides the split.
+        detect: proposes the personal values where the source does not give them.
 
     Raises:
         ValueError: there is no file, or no detector where one is needed.
     """
     tally, problems, more = Tally(), list[Problem](), 0
     if source.format == "synthetic":
-        for dialogue in synthesise(source.count or 0, source.dev, source.test, params.seed):
+        for dialogue in synthesise(source.count or 0, source.dev, source.test, seed):
             tally.add(dialogue)
         return Checked(tally, [], 0)
     found = read_conversations(
         source.format, source.path, source.values, source.revision, source.split, source.columns.named
     )
-    detect = detector(params.filter.spacy_model, params.filter.ignored_labels)
-    for each in import_dialogues(
-        found, source.path, Shares(source.dev, source.test, params.seed), source.count, detect
-    ):
+    for each in import_dialogues(found, source.path, Shares(source.dev, source.test, seed), source.count, detect):
         tally.repairs.update(each.repairs)
         if each.dialogue:
             tally.add(each.dialogue)

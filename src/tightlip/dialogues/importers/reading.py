@@ -112,7 +112,7 @@ def _read_array(path: Path) -> Iterator[tuple[int, str, Any]]:
                 text.expect(",")
         end = text.next()
         text.expect("]")
-        if end != "]" or text.next():
+        if end != "]" or text.next() or text.problem:
             problem = text.problem or Problem(f"{path}:{text.line}", "", "not JSON; expected one array of objects")
             yield number + 1, problem.place, problem
 
