@@ -1,6 +1,6 @@
 from tightlip.evaluation.benign import benign_samples
 from tightlip.evaluation.question_sets import load_questions
-from tightlip.files import read_jsonl, write_jsonl
+from tightlip.files import stream_jsonl, write_jsonl
 from tightlip.generation.harmless import ask_itself, select
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
@@ -23,7 +23,7 @@ def main() -> int:
     )  # fmt: skip
     texts = [text for _, text in answered]
     named, shaped = entities(load_ner(params.filter.spacy_model), texts, ()), structured(texts)
-    dialogues = read_jsonl("data/dialogues.jsonl", Dialogue)
+    dialogues = stream_jsonl("data/dialogues.jsonl", Dialogue)
     private = list(dict.fromkeys(value for row in dialogues if row.split == "train" for value in row.values))
     splits = [load_questions(asked.source, asked.name, asked.revision, split) for split in (asked.dev, asked.test)]
     held_out = [row.question for split in splits for row in split]

@@ -1,5 +1,5 @@
 from tightlip.evaluation.attack import attack, chat_context, constant_guess, probes
-from tightlip.files import read_jsonl, write_json
+from tightlip.files import stream_jsonl, write_json
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
 from tightlip.params import load_params
@@ -11,7 +11,7 @@ from tightlip.stage import stage_command
 def main() -> int:
     """Measure what Model-ch remembers: true values on scrubbed contexts of training dialogues, against the floor."""
     settings = load_params().tune
-    train = [row for row in read_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
+    train = [row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
     attacked, others = probes(train[: settings.attack_dialogues]), probes(train[settings.attack_dialogues :])
     tokenizer = load_tokenizer("models/base")
     figures = {"n_values": len(attacked), "hits_floor": sum(constant_guess(attacked, others))}

@@ -1,25 +1,21 @@
-from tightlip.dialogues.samples import draw, extract_samples
-from tightlip.files import read_jsonl, write_jsonl
+from tightlip.dialogues.samples import count_samples, draw, extract_samples, pick
+from tightlip.files import stream_jsonl, write_jsonl
 from tightlip.params import load_params
 from tightlip.records import Dialogue
 from tightlip.stage import stage_command
 
+DIALOGUES = "data/dialogues.jsonl"
+
 
 @stage_command
 def main() -> int:
-    """Cut one sample at every personal value in the assistant's turns."""
+    """Cut one sample at every personal value in the assistant's turns; a dialogue at a time, in two passes."""
     params = load_params()
-    samples = extract_samples(read_jsonl("data/dialogues.jsonl", Dialogue))
-    limits = {"train": params.samples.train, "dev": params.samples.dev, "test": params.samples.test}
-    drawn = {
-        split: draw([sample for sample in samples if sample.split == split], limit, params.seed)
-        for split, limit in limits.items()
-    }
-    for split, rows in drawn.items():
-        if not rows:
-            raise ValueError(f"data/dialogues.jsonl: no sample in the {split} split; add dialogues or raise its share")
-    for split, rows in drawn.items():
-        write_jsonl(f"data/samples/{split}.jsonl", rows)
+    sizes = count_samples(stream_jsonl(DIALOGUES, Dialogue))
+    drawn = {split: draw(sizes[split], limit, params.seed) for split, limit in params.samples}
+    for split, numbers in drawn.items():
+        dialogues = (row for row in stream_jsonl(DIALOGUES, Dialogue) if row.split == split)
+        write_jsonl(f"data/samples/{split}.jsonl", pick(extract_samples(dialogues), numbers))
     return sum(map(len, drawn.values()))
 
 

@@ -1,16 +1,31 @@
+from tightlip.dialogues.importers.importing import Shares, import_dialogues, read_conversations
+from tightlip.dialogues.importers.proposing import detector
 from tightlip.dialogues.synthesis import synthesise
-from tightlip.files import write_jsonl
-from tightlip.params import load_params
+from tightlip.dialogues.tally import Tally
+from tightlip.files import write_json, write_jsonl
+from tightlip.params import load_params, need_watched
 from tightlip.stage import stage_command
 
 
 @stage_command
 def main() -> int:
-    """Make synthetic PII-rich dialogues with ground truth, split into train, dev and test."""
+    """Invent PII-rich dialogues with ground truth, or import them; split into train, dev and test."""
     params = load_params()
-    dialogues = synthesise(params.dialogues.count, params.dialogues.dev, params.dialogues.test, params.seed)
-    write_jsonl("data/dialogues.jsonl", dialogues)
-    return len(dialogues)
+    wanted, tally = params.dialogues, Tally()
+    if wanted.format == "synthetic":
+        invented = synthesise(wanted.count or 0, wanted.dev, wanted.test, params.seed)
+        write_jsonl("data/dialogues.jsonl", tally.counted(invented))
+    else:
+        need_watched(wanted)
+        found = read_conversations(
+            wanted.format, wanted.path, wanted.values, wanted.revision, wanted.split, wanted.columns.named
+        )
+        shares = Shares(wanted.dev, wanted.test, params.seed)
+        detect = detector(params.filter.spacy_model, params.filter.ignored_labels)
+        made = import_dialogues(found, wanted.path, shares, wanted.count, detect)
+        write_jsonl("data/dialogues.jsonl", tally.accepted(made))
+    write_json("metrics/dialogues.json", {"format": wanted.format, **tally.figures})
+    return tally.dialogues.total()
 
 
 if __name__ == "__main__":

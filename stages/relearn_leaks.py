@@ -5,7 +5,7 @@ import pandas as pd
 from tightlip.evaluation.leak import leak_figures
 from tightlip.evaluation.rows import Examiner, Subject, code
 from tightlip.evidence.relearning import relearn
-from tightlip.files import digest, read_jsonl, write_text
+from tightlip.files import digest, read_jsonl, stream_jsonl, write_text
 from tightlip.guidance.asking import BARE, as_deployed
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
@@ -23,7 +23,7 @@ def main() -> int:
     params = load_params()
     settings = params.evidence
     samples = read_jsonl("data/samples/test.jsonl", Sample)[: params.eval.prompts]
-    train = [row for row in read_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
+    train = [row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
     lines = []
     for key in ("base", *settings.relearned):
         for steps in settings.relearn_steps:

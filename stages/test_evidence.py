@@ -5,7 +5,7 @@ from tightlip.evaluation.attack import probes
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.evaluation.rows import Examiner, examiner
 from tightlip.evidence.rows import examine, retest
-from tightlip.files import read_jsonl, write_json, write_jsonl
+from tightlip.files import read_jsonl, stream_jsonl, write_json, write_jsonl
 from tightlip.models.loading import load_model
 from tightlip.params import load_params
 from tightlip.records import Dialogue, Sample
@@ -20,7 +20,7 @@ def main() -> int:
     settings, asked = params.evidence, params.eval.questions
     samples = read_jsonl("data/samples/test.jsonl", Sample)[: params.eval.prompts]
     questions = load_questions(asked.source, asked.name, asked.revision, asked.test)
-    dialogues = [row for row in read_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
+    dialogues = [row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
     targets = probes(dialogues[: params.tune.attack_dialogues])
     base, count = load_model("models/base"), 0
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tightlip.files import atomic_dir, atomic_file, digest, read_jsonl
+from tightlip.files import atomic_dir, atomic_file, digest, stream_jsonl
 from tightlip.models.chat import load_tokenizer, same_tokenizer
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
@@ -17,7 +17,7 @@ from tightlip.stage import scratch, stage_command
 def main() -> int:
     """Tune the base model on the training dialogues until it leaks (Model-ch)."""
     params = load_params()
-    train = [row for row in read_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
+    train = [row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
     settings = params.tune
     tokenizer = load_tokenizer("models/base")
     history = [{"step": 0, "epoch": 0.0, "loss": float("nan")}]

@@ -114,3 +114,67 @@ def compare(
     failed = [str(outcome) for outcome in report.outcomes if not outcome.passed]
     if failed:
         raise click.ClickException(f"{len(failed)} of {len(report.outcomes)} gates: {'; '.join(failed)}")
+
+
+@main.group()
+def data() -> None:
+    """Look at dialogues before they are imported."""
+
+
+@data.command()
+@click.argument("file", required=False)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["chat", "sharegpt", "table", "dataset", "challenge"]),
+    help="Format of FILE; guessed if not given.",
+)
+@click.option("--values", metavar="FILE", help="The challenge's file of values.")
+@click.option(
+    "--column", "columns", multiple=True, metavar="KIND=NAME", help="Column of a table or dataset, several times."
+)
+@click.option("--split", help="Split of a dataset.")
+@click.option("--revision", help="Commit of a dataset of the hub.")
+def check(
+    file: str | None, format_: str | None, values: str | None, columns: tuple[str, ...], split: str | None,
+    revision: str | None,
+) -> None:  # fmt: skip
+    """Say what a file of dialogues holds, and list all that stands against importing it.
+
+    Without FILE it checks what params.yaml names. Formats: `chat`, a dialogue per line, {"messages": [{"role":
+    "user", "content": "…"}, …], "pii": [{"type": "NAME", "value": "Anna Bell"}, …]}, where `pii` may be missing;
+    `sharegpt`, the same with "conversations", "from" and "value", per line or in one array; `table`, CSV or parquet;
+    `dataset`, a folder or a dataset of the hub; `challenge`, the LLM Privacy Challenge's two files.
+
+    The KIND of a column is conversation, role and content (a row per turn), or messages, or prompt and response (a row
+    per dialogue); and pii.
+
+    Where the personal values are not given, detectors propose them, which takes some 20 seconds per megabyte. Shares,
+    seed and detectors are those of params.yaml. Exit code 1 if there are problems. Nothing is written.
+
+    \b
+    Example:
+      tightlip data check conversations/chat.jsonl
+      tightlip data check log.csv --column conversation=chat --column role=who --column content=text
+      tightlip data check scrubbed.jsonl --values pii.jsonl
+
+    Then put the file into conversations/, name it in params.yaml (or in your profile in conf/) and run `dvc repro`:
+
+    \b
+      dialogues: {format: chat, path: conversations/chat.jsonl, dev: 0.1, test: 0.2}
+    """  # noqa: D301
+    from rich.console import Console
+
+    from tightlip.dialogues import check as checking
+    from tightlip.dialogues.importers.proposing import detector
+    from tightlip.params import load_params
+
+    params = load_params()
+    named = {"format": format_, "values": values, "split": split, "revision": revision}
+    source, said = checking.wanted(params.dialogues, file, {**named, "columns": checking.pairs(columns)})
+    checked = checking.check(source, params.seed, detector(params.filter.spacy_model, params.filter.ignored_labels))
+    checking.show(checked, source, said, params.filter.spacy_model, Console())
+    if checked.problems:
+        raise click.ClickException(
+            f"{len(checked.problems) + checked.more} problems; make_dialogues stops at the first"
+        )

@@ -36,16 +36,19 @@ def read_jsonl(path: str | Path, row: type[Row]) -> list[Row]:
     Raises:
         ValueError: missing or empty file, broken JSON or a row that does not fit, with file and line.
     """
-    path = Path(path)
+    return list(stream_jsonl(path, row))
+
+
+def stream_jsonl(path: str | Path, row: type[Row]) -> Iterator[Row]:
+    """Yield one row per line, one in memory at a time; raises as `read_jsonl` does, when the place is reached."""
+    path, number = Path(path), 0
     if not path.is_file():
         raise ValueError(f"{path}: no such file; run `dvc repro` to make it")
-    rows = []
     with path.open("rb") as lines:  # bytes, or a line that is not UTF-8 would be reported as another
         for number, line in enumerate(lines, 1):
-            rows.append(_parse(line, row, f"{path}:{number}"))
-    if not rows:
+            yield _parse(line, row, f"{path}:{number}")
+    if not number:
         raise ValueError(f"{path}: empty; expected at least one {row.__name__} per line")
-    return rows
 
 
 def _parse(line: bytes, row: type[Row], place: str) -> Row:

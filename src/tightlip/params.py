@@ -14,6 +14,9 @@ from tightlip.rows import ModelName, Row, parse_guidance, parse_row
 
 Item = TypeVar("Item")
 
+CONVERSATIONS = "conversations"
+"""Folder of the dialogues to import: the one that DVC watches, and that git ignores."""
+
 
 def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
@@ -61,23 +64,97 @@ class ModelSource(Block):
         return self
 
 
-class Dialogues(Block):
-    """Synthetic dialogues.
+class Columns(Block):
+    """Columns of a table or dataset. Named are either those of a turn, or those of a whole dialogue.
 
     Attributes:
-        count: number of dialogues.
-        dev, test: shares of the dialogues held out; the rest is for training.
+        conversation, role, content: one row per turn; the rows of a conversation stand together.
+        messages: one row per dialogue, its messages as a list or as JSON.
+        prompt, response: one row per dialogue of a single exchange.
+        pii: list of the personal values, or JSON; optional in all three.
     """
 
-    count: Count
+    conversation: str | None = None
+    role: str | None = None
+    content: str | None = None
+    messages: str | None = None
+    prompt: str | None = None
+    response: str | None = None
+    pii: str | None = None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Those that are named."""
+        return self.model_dump(exclude_none=True)
+
+    @model_validator(mode="after")
+    def _one_layout(self) -> "Columns":
+        named = set(self.named) - {"pii"}
+        if named and named not in ({"conversation", "role", "content"}, {"messages"}, {"prompt", "response"}):
+            raise ValueError("name conversation, role and content, or messages, or prompt and response")
+        return self
+
+
+Format = Literal["synthetic", "chat", "sharegpt", "table", "dataset", "challenge"]
+
+_FIELDS: dict[Format, tuple[set[str], set[str]]] = {
+    "synthetic": ({"count"}, set()),
+    "chat": ({"path"}, set()),
+    "sharegpt": ({"path"}, set()),
+    "table": ({"path", "columns"}, set()),
+    "dataset": ({"path", "columns"}, {"revision", "split"}),
+    "challenge": ({"path", "values"}, set()),
+}
+"""Per format the fields that it needs and those that it may have, beside `count` and the shares."""
+
+
+class Dialogues(Block):
+    """Where the dialogues come from.
+
+    Attributes:
+        format: `synthetic`, or an import: `chat` (OpenAI's JSONL), `sharegpt` (JSON or JSONL), `table` (CSV or
+            parquet), `dataset` (Hugging Face's, of the hub or in a folder), `challenge` (the LLM Privacy Challenge's).
+        count: how many to invent; of an import, how many to take at most, None for all.
+        path: file or folder, in `conversations/`; or, with a revision, a dataset of the hub.
+        values: the challenge's file of values, in `conversations/`.
+        revision: commit of a hub's dataset; required there, so that a run can be repeated.
+        split: of a dataset.
+        columns: of a table or dataset.
+        dev, test: shares of the dialogues held out; the rest is for training. Met exactly by synthetic dialogues, on
+            average by imported ones, whose split follows from their content.
+    """
+
+    format: Format = "synthetic"
+    count: Count | None = None
+    path: str = ""
+    values: str = ""
+    revision: str | None = None
+    split: str = ""
+    columns: Columns = Columns()
     dev: Fraction
     test: Fraction
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Dialogues":
+        needed, optional = _FIELDS[self.format]
+        given = {name for name in ("count", "path", "values", "revision", "split") if getattr(self, name)}
+        given |= {"columns"} if set(self.columns.named) - {"pii"} else set()
+        for name in sorted(needed - given):
+            raise ValueError(f"{name} is required for the format {self.format}")
+        for name in sorted(given - needed - optional - {"count"}):
+            raise ValueError(f"{name} means nothing to the format {self.format}; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _train_left(self) -> "Dialogues":
         if self.dev + self.test >= 1:
             raise ValueError("dev + test must leave dialogues for training")
         return self
+
+    @property
+    def local(self) -> list[str]:
+        """Files and folders on this machine that it reads."""
+        return [path for path in (self.path if not self.revision else "", self.values) if path]
 
 
 class Tune(Block):
@@ -548,6 +625,17 @@ class Params(Block):
         return [row, *(replace(row, seed=seed) for seed in further)]
 
     @model_validator(mode="after")
+    def _sources_are_watched(self) -> "Params":
+        for path in self.dialogues.local:
+            if Path(path).parts[:1] != (CONVERSATIONS,) or ".." in Path(path).parts:
+                remedy = "" if self.dialogues.format != "dataset" else "; a dataset of the hub needs a revision"
+                raise ValueError(
+                    f"dialogues: {path} is not in {CONVERSATIONS}/, where DVC sees a change; put it or a link to it "
+                    f"there{remedy}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _names_resolve(self) -> "Params":
         for name, dataset in self.pairs.datasets.items():
             _known(dataset.sources, self.generation.sources, f"pairs.datasets.{name}.sources", "generation.sources")
@@ -577,6 +665,14 @@ def _known(names: Any, known: dict[str, Any], where: str, defined: str) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"{where}: {name!r} is not defined in {defined} ({', '.join(known)})")
+
+
+def need_watched(dialogues: Dialogues) -> None:
+    """Check that DVC sees what is imported: it follows links to files, but none to folders."""
+    for path in map(Path, dialogues.local):
+        link = next((each for each in (path, *path.parents) if each.is_symlink() and each.is_dir()), None)
+        if link:
+            raise ValueError(f"{link}: DVC does not look into a link to a folder; link its files, or copy them")
 
 
 def pick(named: dict[str, Item], name: str, where: str) -> Item:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "dev", "test"]
+Truth = Literal["given", "proposed"]
 Condition = Literal["none", "positive", "negative", "secret"]
 """Which sentence the system prompt carries: the paper's two, none, or a secret one in place of the negative one."""
 
@@ -70,12 +71,14 @@ class Dialogue(Record):
         domain: what it is about (`banking`, `travel`, …); the name of the source for imported dialogues.
         split: decided here, before anything is tuned or generated.
         turns: an optional system turn, then user and assistant in turn, ending with the assistant.
+        truth: whether its source gave the personal values, or detectors proposed them.
     """
 
     id: str = Field(min_length=1)
     domain: str
     split: Split
     turns: tuple[Turn, ...] = Field(min_length=2)
+    truth: Truth = "given"
 
     @model_validator(mode="after")
     def _roles_alternate(self) -> "Dialogue":

@@ -303,6 +303,36 @@ def test_personal_values_in_a_broken_row_are_not_printed() -> None:
     assert "Ann" not in stage("extract_samples").output
 
 
+@pytest.mark.parametrize(
+    ("dialogues", "file", "parts"),
+    [
+        ({"format": "chat"}, None, ["params.yaml: dialogues: Value error, path is required for the format chat"]),
+        ({"format": "chat", "path": "a.jsonl"}, None, ["a.jsonl is not in conversations/"]),
+        ({"format": "chat", "path": "conversations/a.jsonl"}, None, ["conversations/a.jsonl: no such file"]),
+        ({"format": "chat", "path": "conversations/a.jsonl"}, "", ["conversations/a.jsonl: empty"]),
+        ({"format": "chat", "path": "conversations/a.jsonl"}, "{oops", ["conversations/a.jsonl:1: not JSON"]),
+        (
+            {"format": "chat", "path": "conversations/a.jsonl"},
+            '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "pii": []}\n',
+            ["1 dialogues leave none for ", "bring more dialogues"],
+        ),
+        (
+            {"format": "dataset", "path": "conversations/none", "columns": {"messages": "a"}},
+            None,
+            ["conversations/none: no such dataset or split: no such folder; correct path, revision and split"],
+        ),
+    ],
+)
+def test_conversations_that_cannot_be_imported(
+    dialogues: dict[str, Any], file: str | None, parts: list[str], earlier: Callable[..., None]
+) -> None:
+    earlier("data/dialogues.jsonl", "metrics/dialogues.json")
+    edit_params(lambda params: params.update(dialogues=dialogues | {"dev": 0.1, "test": 0.1}))
+    if file is not None:
+        put("conversations/a.jsonl", file)
+    assert_refused(stage("make_dialogues"), *parts)
+
+
 # --- Answers and pairs ---------------------------------------------------------------------------------------------
 
 

@@ -77,7 +77,7 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
         *(f"metrics/table{number}.{end}" for number in (1, 2, 3) for end in ("md", "csv")),
         *(f"metrics/items/{name}.csv" for name in ("leaks", "entities", "correct")),
         *(f"metrics/plots/{name}.csv" for name in ("frontier", "guidance", "orpo")),
-        *(f"metrics/{name}.json" for name in ("challenge", "filter", "selection", "summary", "headline")),
+        *(f"metrics/{name}.json" for name in ("challenge", "dialogues", "filter", "selection", "summary", "headline")),
         "report.html",
         "report-full.html",
         "dvc.lock",

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tightlip.files import atomic_dir, atomic_file, digest, read_json, read_jsonl, write_json, write_jsonl, write_text
+from tightlip.files import (
+    atomic_dir,
+    atomic_file,
+    digest,
+    read_json,
+    read_jsonl,
+    stream_jsonl,
+    write_json,
+    write_jsonl,
+    write_text,
+)  # fmt: skip
 from tightlip.records import Entity, Value
 
 SECRET = "Marigold"
@@ -31,6 +41,15 @@ def test_written_files_can_be_read_by_all(tmp_path: Path) -> None:
         pass
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
     assert (tmp_path / "d").stat().st_mode & 0o777 == 0o755
+
+
+def test_rows_are_streamed_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(FIRST.model_dump_json() + "\n{oops\n", encoding="utf-8")
+    rows = stream_jsonl(path, Value)
+    assert next(rows) == FIRST
+    with pytest.raises(ValueError, match=r"rows\.jsonl:2: row: Invalid JSON"):
+        next(rows)
 
 
 # --- Atomic writes -------------------------------------------------------------------------------------------------

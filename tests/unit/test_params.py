@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightlip.params import Grid, Params, load_params, pick
+from tightlip.params import Dialogues, Grid, Params, load_params, need_watched, pick
 from tightlip.rows import Row, parse_guidance, parse_row
 
 ROOT = Path(__file__).parents[2]
@@ -269,3 +269,60 @@ def test_a_row_has_as_many_trainings_as_its_variant_has_seeds() -> None:
     again = params.trainings(parse_row("ch-lora-cfg_e2_g100"))[1]
     assert again.adapter == Path("adapters/ch-lora-cfg/seed_4/epoch_2")
     assert again.outcomes == Path("data/rows/ch-lora-cfg_e2/ch-lora-cfg_e2_g100/seed_4")
+
+
+# --- Dialogues -----------------------------------------------------------------------------------------------------
+
+SHARES = {"dev": 0.1, "test": 0.2}
+IMPORTS: list[dict[str, Any]] = [
+    {"format": "chat", "path": "conversations/a.jsonl", "count": 5},
+    {"format": "sharegpt", "path": "conversations/below/a.json"},
+    {"format": "table", "path": "conversations/a.csv", "columns": {"conversation": "a", "role": "b", "content": "c"}},
+    {"format": "table", "path": "conversations/a.csv", "columns": {"prompt": "a", "response": "b", "pii": "c"}},
+    {"format": "dataset", "path": "conversations/a", "columns": {"messages": "a"}, "split": "train"},
+    {"format": "dataset", "path": "org/name", "revision": "abc", "columns": {"messages": "a"}},
+    {"format": "challenge", "path": "conversations/a.jsonl", "values": "conversations/b.jsonl"},
+]
+
+
+@pytest.mark.parametrize("dialogues", IMPORTS)
+def test_every_format_takes_its_fields(tmp_path: Path, dialogues: dict[str, Any]) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed("dialogues", dialogues | SHARES)))
+    read = load_params(tmp_path / "params.yaml").dialogues
+    assert read.model_dump(exclude_defaults=True, exclude={"dev", "test"}) == dialogues
+
+
+@pytest.mark.parametrize(
+    ("dialogues", "error"),
+    [
+        ({}, "count is required for the format synthetic"),
+        ({"count": 5, "path": "conversations/a"}, "path means nothing to the format synthetic; leave it out"),
+        ({"format": "chat"}, "path is required for the format chat"),
+        ({"format": "chat", "path": "conversations/a", "values": "conversations/b"}, "values means nothing to"),
+        ({"format": "table", "path": "conversations/a.csv"}, "columns is required for the format table"),
+        ({"format": "table", "path": "conversations/a.csv", "columns": {"pii": "a"}}, "columns is required"),
+        ({"format": "table", "path": "conversations/a.csv", "columns": {"role": "a"}}, "name conversation, role and"),
+        ({"format": "table", "path": "conversations/a.csv", "columns": {"messages": "a", "prompt": "b"}}, "name conv"),
+        ({"format": "challenge", "path": "conversations/a"}, "values is required for the format challenge"),
+        ({"format": "chat", "path": "/data/a.jsonl"}, "/data/a.jsonl is not in conversations/, where DVC sees"),
+        ({"format": "chat", "path": "conversations/../a.jsonl"}, "is not in conversations/"),
+        ({"format": "challenge", "path": "conversations/a", "values": "b"}, "b is not in conversations/"),
+        ({"format": "dataset", "path": "org/name", "columns": {"messages": "a"}}, "of the hub needs a revision"),
+    ],
+)  # fmt: skip
+def test_a_format_says_which_field_is_missing(tmp_path: Path, dialogues: dict[str, Any], error: str) -> None:
+    assert error in problem(tmp_path, changed("dialogues", dialogues | SHARES))
+
+
+def test_a_link_to_a_folder_is_refused_since_dvc_does_not_see_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a.jsonl").touch()
+    (tmp_path / "conversations").mkdir()
+    (tmp_path / "conversations/linked").symlink_to(tmp_path / "data")
+    (tmp_path / "conversations/a.jsonl").symlink_to(tmp_path / "data/a.jsonl")
+    need_watched(Dialogues(format="chat", path="conversations/a.jsonl", dev=0.1, test=0.1))
+    with pytest.raises(ValueError, match=r"conversations/linked: DVC does not look into a link to a folder"):
+        need_watched(Dialogues(format="chat", path="conversations/linked/a.jsonl", dev=0.1, test=0.1))

@@ -171,6 +171,7 @@ def project(tmp_path, monkeypatch):
     })  # fmt: skip
     write_json("metrics/summary.json", summary)
     write_json("metrics/selection.json", {"row": CHOSEN})
+    write_json("metrics/dialogues.json", {"truth": {"given": 7, "proposed": 0}})
     write_json("metrics/challenge.json", {"n_values": 9, "hits_floor": 1, "hits_base": 0, "hits_ch": 7})
     leaks = {key: {0: {each.sample_id: len(each.leaks) for each in of}} for key, of in given.items()}
     correct = {key: {0: {str(number): float(number < 14) for number in range(QUESTIONS)}} for key in given}
@@ -400,3 +401,10 @@ def test_page_is_light_and_dark(project):
     dark = probe(html, project, 800, "--blink-settings=preferredColorScheme=0")[3:]
     assert light == ["rgb(255, 255, 255)", "rgb(26, 29, 33)"]
     assert dark == ["rgb(20, 23, 26)", "rgb(232, 234, 237)"]
+
+
+def test_the_page_says_so_when_detectors_proposed_the_true_values(project):
+    assert "detectors proposed them" not in made()
+    write_json("metrics/dialogues.json", {"truth": {"given": 7, "proposed": 3}})
+    assert "Nobody marked the personal values of 3 of 10 dialogues: detectors proposed them." in made()
+    assert "a leak is judged against what the detectors found" in made()

@@ -182,7 +182,7 @@ def test_spans_of_detectors_are_added_to_true_values_where_they_do_not_overlap()
 
 
 def test_rewritten_samples_are_repeatable_and_vary_by_candidate_and_seed() -> None:
-    samples = extract_samples(synthesise(10, 0.1, 0.1, seed=3))
+    samples = list(extract_samples(synthesise(10, 0.1, 0.1, seed=3)))
     source = Source(provider="rewriter", candidates=3)
     answers = rewrite_samples(samples, "rules", source, ner_model=MODEL, seed=1)
     assert answers == rewrite_samples(samples, "rules", source, ner_model=MODEL, seed=1)
@@ -193,7 +193,7 @@ def test_rewritten_samples_are_repeatable_and_vary_by_candidate_and_seed() -> No
 
 
 def test_rewritten_samples_hold_no_true_value_and_nearly_always_pass_the_filter() -> None:
-    samples = extract_samples(synthesise(40, 0.1, 0.1, seed=4))
+    samples = list(extract_samples(synthesise(40, 0.1, 0.1, seed=4)))
     answers = rewrite_samples(samples, "rules", Source(provider="rewriter"), ner_model=MODEL, seed=0)
     assert not any(find_values(a.text, s.truths) for a, s in zip(answers, samples, strict=True))
     filtered = filter_answers(

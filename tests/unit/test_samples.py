@@ -1,12 +1,13 @@
-from collections import Counter
+import random
+from collections import Counter, defaultdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightlip.dialogues.samples import draw, extract_samples
+from tightlip.dialogues.samples import count_samples, draw, extract_samples, pick
 from tightlip.dialogues.synthesis import synthesise
-from tightlip.records import Dialogue, Entity, Message, Sample, Turn, Value
+from tightlip.records import Dialogue, Entity, Message, Sample, Split, Turn, Value
 
 
 def turn(role: str, content: str, **values: str) -> Turn:
@@ -23,24 +24,6 @@ def dialogue(*turns: Turn, id_: str = "d1") -> Dialogue:
 
 def cut(answer: Turn) -> list[tuple[str, str]]:
     return [(s.prefix, s.completion) for s in extract_samples([dialogue(turn("user", "Hi."), answer)])]
-
-
-def numbered(sizes: list[int]) -> list[Sample]:
-    """Samples of as many dialogues as there are sizes."""
-    return [
-        Sample(
-            id=f"d{number}:1:{index}",
-            dialogue_id=f"d{number}",
-            split="train",
-            messages=(Message(role="user", content="Who?"),),
-            prefix="",
-            completion="Maria",
-            target=Value(type="NAME", value="Maria"),
-            truths=(Value(type="NAME", value="Maria"),),
-        )
-        for number, size in enumerate(sizes)
-        for index in range(size)
-    ]
 
 
 def test_sample_holds_the_conversation_before_the_answer_and_all_true_values() -> None:
@@ -85,16 +68,40 @@ def test_user_turns_give_no_samples() -> None:
     assert [sample.id for sample in extract_samples([chat])] == ["d1:1:4"]
 
 
+def with_names(split: Split, count: int) -> Dialogue:
+    """A dialogue whose assistant says as many names."""
+    turns = [turn("user", "Who?"), turn("assistant", "Maria", NAME="Maria")] * count or [
+        turn("user", "?"),
+        turn("assistant", "No."),
+    ]
+    return Dialogue(id="d", domain="x", split=split, turns=tuple(turns))
+
+
+def test_samples_are_counted_per_dialogue_that_has_any() -> None:
+    rows = [
+        with_names("train", 2),
+        with_names("dev", 1),
+        with_names("train", 0),
+        with_names("test", 1),
+        with_names("train", 3),
+    ]
+    assert count_samples(iter(rows)) == {"train": [2, 3], "dev": [1], "test": [1]}
+
+
 def test_no_value_in_any_answer_is_an_error_with_the_count() -> None:
-    chat = dialogue(turn("user", "I am Maria.", NAME="Maria"), turn("assistant", "Hi."))
-    with pytest.raises(ValueError, match="no personal value in any assistant turn of 2 dialogues; annotate"):
-        extract_samples([chat, chat])
+    with pytest.raises(ValueError, match=r"no personal value in any assistant turn of 2 dialogues; annotate"):
+        count_samples([with_names("train", 0), with_names("test", 0)])
+
+
+def test_a_split_without_a_sample_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no sample in the dev split; add dialogues or raise its share"):
+        count_samples([with_names("train", 1), with_names("test", 1)])
 
 
 def test_every_sample_of_synthetic_dialogues_restores_its_turn_and_starts_with_its_value() -> None:
     dialogues = synthesise(40, 0.1, 0.1, seed=3)
     answers = {f"{d.id}:{n}": t.content for d in dialogues for n, t in enumerate(d.turns)}
-    samples = extract_samples(dialogues)
+    samples = list(extract_samples(dialogues))
     assert len({sample.id for sample in samples}) == len(samples)
     for sample in samples:
         assert sample.prefix + sample.completion == answers[sample.id.rpartition(":")[0]]
@@ -118,24 +125,45 @@ def test_boundary_rule_holds_for_any_text(before: str, value: str, after: str) -
 
 
 def test_draw_without_limit_keeps_everything() -> None:
-    samples = numbered([2, 1])
-    assert draw(samples, None, seed=0) == samples
+    assert list(draw([2, 1], None, seed=0)) == [0, 1, 2]
 
 
-@given(
-    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=8), limit=st.integers(0, 45), seed=st.integers(0, 2**31 - 1)
-)
+Sizes = st.lists(st.integers(1, 5), min_size=1, max_size=8)
+
+
+@given(sizes=Sizes, limit=st.integers(0, 45), seed=st.integers(0, 2**31 - 1))
 def test_draw_is_even_in_order_and_repeatable(sizes: list[int], limit: int, seed: int) -> None:
-    samples = numbered(sizes)
-    drawn = draw(samples, limit, seed)
-    assert len(drawn) == min(limit, len(samples))
-    assert drawn == [sample for sample in samples if sample in drawn]
-    assert drawn == draw(samples, limit, seed)
-    counts = Counter(sample.dialogue_id for sample in drawn)
+    drawn = draw(sizes, limit, seed)
+    assert len(drawn) == min(limit, sum(sizes))
+    assert list(drawn) == sorted(set(drawn))
+    assert drawn == draw(sizes, limit, seed)
+    owners = [number for number, size in enumerate(sizes) for _ in range(size)]
+    counts = Counter(owners[sample] for sample in drawn)
     most = max(counts.values(), default=0)
-    assert all(counts[f"d{number}"] >= min(size, most - 1) for number, size in enumerate(sizes))
+    assert all(counts[number] >= min(size, most - 1) for number, size in enumerate(sizes))
+
+
+@given(sizes=Sizes, limit=st.integers(0, 45), seed=st.integers(0, 2**31 - 1))
+def test_draw_is_the_one_that_holds_all_samples(sizes: list[int], limit: int, seed: int) -> None:
+    """The draw as it was when all samples were in memory: committed data must not change."""
+    rng = random.Random(seed)  # noqa: S311
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, owner in enumerate(number for number, size in enumerate(sizes) for _ in range(size)):
+        groups[owner].append(index)
+    queues = list(groups.values())
+    rng.shuffle(queues)
+    for queue in queues:
+        rng.shuffle(queue)
+    rounds = [queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue)]
+    assert list(draw(sizes, limit, seed)) == sorted(rounds[:limit])
 
 
 def test_another_seed_draws_other_samples() -> None:
-    samples = numbered([5] * 20)
-    assert draw(samples, 10, seed=1) != draw(samples, 10, seed=2)
+    assert draw([5] * 20, 10, seed=1) != draw([5] * 20, 10, seed=2)
+
+
+def test_the_drawn_samples_are_picked_by_their_number() -> None:
+    samples = list(extract_samples([with_names("train", 4)]))
+    assert list(pick(iter(samples), [1, 3])) == [samples[1], samples[3]]
+    assert list(pick(samples, range(4))) == samples
+    assert list(pick(samples, [])) == []

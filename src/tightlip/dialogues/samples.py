@@ -1,50 +1,77 @@
 """Samples: every personal value in an assistant's turn becomes a prompt that ends just before it."""
 
 import random
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, islice
 
-from tightlip.records import Dialogue, Entity, Message, Sample, Value
+from tightlip.records import Dialogue, Entity, Message, Sample, Split, Value
 
 
-def extract_samples(dialogues: Sequence[Dialogue]) -> list[Sample]:
-    """Cut one sample per personal value in the assistant's turns, in the order of the dialogues.
+def extract_samples(dialogues: Iterable[Dialogue]) -> Iterator[Sample]:
+    """Cut one sample per personal value in the assistant's turns, in the order of the dialogues."""
+    for dialogue in dialogues:
+        yield from _cut_dialogue(dialogue)
+
+
+def count_samples(dialogues: Iterable[Dialogue]) -> dict[Split, list[int]]:
+    """Return per split the number of samples of each dialogue that has any, in order.
 
     Raises:
-        ValueError: no assistant turn holds a personal value.
+        ValueError: no assistant turn holds a personal value, in all or in a split.
     """
-    samples = [sample for dialogue in dialogues for sample in _cut_dialogue(dialogue)]
-    if not samples:
+    sizes: dict[Split, list[int]] = {"train": [], "dev": [], "test": []}
+    count = 0
+    for dialogue in dialogues:
+        count += 1
+        size = sum(len(turn.entities) for turn in dialogue.turns if turn.role == "assistant")
+        sizes[dialogue.split] += [size] if size else []
+    if not any(sizes.values()):
         raise ValueError(
-            f"no personal value in any assistant turn of {len(dialogues)} dialogues; "
+            f"no personal value in any assistant turn of {count} dialogues; "
             "annotate the assistant's turns or take other dialogues"
         )
-    return samples
+    for split, found in sizes.items():
+        if not found:
+            raise ValueError(f"data/dialogues.jsonl: no sample in the {split} split; add dialogues or raise its share")
+    return sizes
 
 
-def draw(samples: Sequence[Sample], limit: int | None, seed: int) -> list[Sample]:
+def draw(sizes: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
     """Draw samples evenly over dialogues: one at random from each in turn, the dialogues in random order.
 
     Args:
-        samples: what to draw from.
+        sizes: number of samples of each dialogue.
         limit: how many to draw at most; None takes all.
         seed: decides the draw.
 
     Returns:
-        The drawn samples in their original order.
+        The numbers of the drawn samples, from 0 over all dialogues, in ascending order.
     """
+    ends = array("q", accumulate(sizes))  # and no lists: there are as many as dialogues
     if limit is None:
-        return list(samples)
+        return range(ends[-1])
     rng = random.Random(seed)  # noqa: S311  (not for secrets)
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, sample in enumerate(samples):
-        groups[sample.dialogue_id].append(index)
-    queues = list(groups.values())
-    rng.shuffle(queues)
-    for queue in queues:
-        rng.shuffle(queue)
-    rounds = [queue[turn] for turn in range(max(map(len, queues), default=0)) for queue in queues if turn < len(queue)]
-    return [samples[index] for index in sorted(rounds[:limit])]
+    order = array("q", range(len(sizes)))
+    rng.shuffle(order)
+    rounds: list[list[int]] = [[] for _ in range(max(sizes, default=0))]
+    for number in order:
+        turns = list(range(ends[number] - sizes[number], ends[number]))
+        rng.shuffle(turns)
+        for taken, sample in zip(rounds, turns, strict=False):
+            if len(taken) < limit:
+                taken.append(sample)
+    return sorted(islice(chain.from_iterable(rounds), limit))
+
+
+def pick(samples: Iterable[Sample], numbers: Sequence[int]) -> Iterator[Sample]:
+    """Yield the samples of these numbers."""
+    wanted = iter(numbers)
+    following = next(wanted, None)
+    for number, sample in enumerate(samples):
+        if number == following:
+            yield sample
+            following = next(wanted, None)
 
 
 def _cut_dialogue(dialogue: Dialogue) -> Iterator[Sample]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from tightlip.files import read_json, read_jsonl
+from tightlip.files import read_json, read_jsonl, stream_jsonl
 from tightlip.records import PROVENANCES, Dialogue, FilteredAnswer, LeakOutcome, Sample
 from tightlip.report import answers, charts, figures, verdict
 from tightlip.report.grids import frame_grid, grid, read_csv
@@ -54,6 +54,7 @@ def main_sections(profile: str, base: str, margin: float, seed: int, detect: ans
     return {
         "profile": profile, "base": base, "chosen": chosen, "old": summary[UNDEFENDED], "new": summary[chosen],
         **_verdict(summary, chosen, margin, seed), "challenge": read_json(METRICS / "challenge.json"),
+        "truth": read_json(METRICS / "dialogues.json")["truth"],
         "tables": [
             grid(f"table{number}", METRICS / f"table{number}.csv", CAPTIONS[number], chosen) for number in (1, 2, 3)
         ],
@@ -155,5 +156,5 @@ def _comparisons(chosen: str, detect: answers.Detect) -> Sequence[answers.Compar
     titles = {UNDEFENDED: f"undefended ({UNDEFENDED})", chosen: f"defended ({chosen})"}
     recorded = {title: {outcome.sample_id: outcome for outcome in _outcomes(key)[0]} for key, title in titles.items()}
     samples = read_jsonl("data/samples/test.jsonl", Sample)
-    values = answers.true_values(read_jsonl("data/dialogues.jsonl", Dialogue))
+    values = answers.true_values(stream_jsonl("data/dialogues.jsonl", Dialogue))
     return answers.side_by_side(samples, recorded, values, detect, ANSWERS)
