@@ -3,7 +3,7 @@
 import errno
 import shutil
 
-FULL = "no space left on device", "disk quota exceeded", "disk is full", "file write failed", "os error 28"
+FULL = "no space left on device", "disk quota exceeded", "disk is full", "file write failed", "unexpected pos"
 MEMORY = "not enough memory", "out of memory", "cannot allocate memory", "can't allocate memory", "bad_alloc"
 RIGHTS = {errno.EACCES, errno.EPERM, errno.EROFS}
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}

@@ -82,11 +82,11 @@ def orpo(model: Any, tiny_tokenizer: Any, pairs: list[EncodedPair], tmp_path: Pa
     def train(work: str, dropout: float = 0.2, **changed: Any) -> list[dict[str, float | str]]:
         out = tmp_path / f"out_{work}"
         shutil.rmtree(out, ignore_errors=True)  # a stage's temporary directory dies with it
-        settings = dict(
-            epochs=3, batch_size=2, learning_rate=1e-2, min_learning_rate_ratio=0.1, max_grad_norm=1.0,
-            objective="orpo", beta=0.5, nll_on="completion", rank=4, alpha=8, dropout=dropout, keep=0.85, seed=3,
-            save_seconds=0,
-        )  # fmt: skip
+        settings: dict[str, Any] = {
+            "epochs": 3, "batch_size": 2, "learning_rate": 1e-2, "min_learning_rate_ratio": 0.1, "max_grad_norm": 1.0,
+            "objective": "orpo", "beta": 0.5, "nll_on": "completion", "rank": 4, "alpha": 8, "dropout": dropout,
+            "keep": 0.85, "seed": 3, "save_seconds": 0,
+        }  # fmt: skip
         return train_orpo(
             copy.deepcopy(model), tiny_tokenizer, pairs, pairs[:4], out, tmp_path / work, **settings | changed
         )
@@ -184,7 +184,7 @@ def test_a_killed_tuning_ends_with_the_same_model_and_log(
         )  # fmt: skip
 
     (expected, log), _ = until_done(lambda: train("whole"), steps)
-    (tuned, same_log), taken = until_done(lambda: train("killed"), steps, 6, 6, 8)
+    (tuned, same_log), _ = until_done(lambda: train("killed"), steps, 6, 6, 8)
     assert same_log == log
     assert same(dict(tuned.named_parameters()), dict(expected.named_parameters()))
     assert not same(dict(tuned.named_parameters()), dict(model.named_parameters()))
