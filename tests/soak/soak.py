@@ -44,18 +44,25 @@ KINDS = {
 }
 END_SECONDS = 15
 LONGEST_SECONDS = 20
-BAR = re.compile(r"(\d+)/(\d+) \[")
+BAR = re.compile(r"[\r\n] *\d+%\|[^|]*\| (\d+)/(\d+) \[")  # of the trainer, which has no title
 NAME = re.compile(r"Running stage '([^']+)'")
 
 
 @dataclass(frozen=True)
 class Kill:
-    """What was killed, in which stage, and how many training steps are to be taken again (None outside trainings)."""
+    """What was killed, in which stage, and what that cost.
+
+    Attributes:
+        seconds: after DVC's start.
+        repeated: training steps to be taken again; None outside trainings.
+        torn: files of DVC itself that the kill before had left half-written.
+    """
 
     kind: str
     stage: str
     seconds: float
     repeated: int | None
+    torn: int
 
 
 def contents(project: Project) -> dict[str, str]:
@@ -116,7 +123,8 @@ def repeated_steps(project: Project, stage: str, printed: str) -> int | None:
     """Steps of a training that its progress bar shows beyond the newest checkpoint."""
     name, _, key = stage.partition("@")
     trainings = {
-        "tune_challenge": "tune_challenge", "train_orpo": f"train_orpo/{key}_*", "train_baselines": f"train_orpo/{key}_*"
+        "tune_challenge": "tune_challenge", "train_orpo": f"train_orpo/{key}_*",
+        "train_baselines": f"train_orpo/{key}_*",
     }  # fmt: skip
     bars = [(int(total), int(step)) for step, total in BAR.findall(printed)]
     if name not in trainings or not bars:
@@ -153,7 +161,8 @@ def run_once(project: Project, target: Sequence[str], rng: random.Random, log: P
         time.sleep(0.05)
     printed = log.read_text(errors="replace")
     stage = ["before the first", *NAME.findall(printed)][-1]
-    return Kill(kind, stage, seconds, repeated_steps(project, stage, printed.rpartition("Running stage")[2]))
+    return Kill(kind, stage, seconds, repeated_steps(project, stage, printed.rpartition("Running stage")[2]),
+                mended.stdout.count("mended"))  # fmt: skip
 
 
 def differences(project: Project, expected: dict[str, str]) -> list[str]:
@@ -228,7 +237,8 @@ def table(kills: Sequence[Kill]) -> str:
     repeated = [each.repeated for each in kills if each.repeated is not None]
     lines = [f"{count:4d}  {name}" for counter in (kinds, stages) for name, count in [*counter.most_common(), ("", 0)]]
     lines = [line if line.strip() != "0" else "" for line in lines]
-    return "\n".join([*lines, f"{len(repeated)} in a training; steps repeated: {repeated or 'none'}"])
+    return "\n".join([*lines, f"{len(repeated)} in a training; steps repeated: {repeated or 'none'}",
+                      f"{sum(each.torn for each in kills)} files of DVC mended"])  # fmt: skip
 
 
 def main() -> None:
