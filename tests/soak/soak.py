@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,12 +92,13 @@ def processes(session: int) -> list[psutil.Process]:
 def kill(kind: str, dvc: "subprocess.Popen[bytes]") -> None:
     """Send the signal; where no stage runs, DVC gets it."""
     target, number = KINDS[kind]
-    if target == "all":
-        os.killpg(dvc.pid, number)
-        return
-    stages = [process for process in processes(dvc.pid) if process.pid != dvc.pid]
-    running = [process for process in stages if process.name().startswith("python")]
-    os.kill(running[0].pid if target == "stage" and running else dvc.pid, number)
+    with suppress(ProcessLookupError, psutil.NoSuchProcess):  # it has just ended by itself
+        if target == "all":
+            os.killpg(dvc.pid, number)
+            return
+        stages = [process for process in processes(dvc.pid) if process.pid != dvc.pid]
+        running = [process for process in stages if process.name().startswith("python")]
+        os.kill(running[0].pid if target == "stage" and running else dvc.pid, number)
 
 
 def moments(project: Project, rng: random.Random) -> Iterator[bool]:
