@@ -50,7 +50,7 @@ bench: $(STAMP)  ## measure the engines against the stock libraries, and how the
 	@$(BIN)/python benchmarks/sweep.py
 
 soak: $(STAMP)  ## kill a small pipeline at random moments until it ends, and compare (KILLS=50 SEED=0)
-	@$(BIN)/python tests/soak/soak.py --kills $(or $(KILLS),50) --seed $(or $(SEED),0)
+	@$(BIN)/python tests/pipeline/soak.py --kills $(or $(KILLS),50) --seed $(or $(SEED),0)
 
 check-lock: $(STAMP)  ## check that dvc.lock and metrics/ come from the committed code and params
 	@$(BIN)/python -m tightlip.check_lock

@@ -1,5 +1,6 @@
 """What every stage shares: one-line errors, a record of time and memory, one process at a time, an end when told."""
 
+import atexit
 import functools
 import os
 import resource
@@ -83,19 +84,24 @@ def record(name: str, rows: int, seconds: float) -> None:
 def stoppable() -> Iterator[None]:
     """Turn SIGTERM and SIGINT into `Stopped`, so that what is half-written is removed.
 
-    A second signal ends the process at once, and so does time, should a library swallow the exception.
+    A second signal ends the process at once. Should a library swallow the exception, time does, or the block's end.
     """
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals, told = (signal.SIGTERM, signal.SIGINT), []
 
     def stop(number: int, _: Any) -> None:
+        told.append(number)
         for each in signals:
             signal.signal(each, signal.SIG_DFL)
         end_at_last(128 + number)
         raise Stopped(number)
 
+    # While libraries are taken down an exception is ignored: DVC would see a success and run the next stage.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
     before = [signal.signal(each, stop) for each in signals]
     try:
         yield
+        if told:
+            raise Stopped(told[0])
     finally:
         for each, handler in zip(signals, before, strict=True):
             signal.signal(each, handler)

@@ -1,13 +1,9 @@
 """A short version of `make soak`: a few kills up to a training."""
 
-import sys
 from pathlib import Path
 
 import pytest
 from clone import Project
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "soak"))
-
 from soak import soak
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tightlip.failures import remedy
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
 from tightlip.params import ModelSource
@@ -44,6 +45,8 @@ def _from_hub(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:
             source.name, dtype=getattr(torch, source.dtype), use_safetensors=True, **kwargs
         ), tokenizer
     except OSError as error:
+        if remedy(error):
+            raise
         reason = type(error).__name__
         raise ValueError(
             f"{field}.name: {source.name!r} at {source.revision} cannot be fetched ({reason}); check the network, the "

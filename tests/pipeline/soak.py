@@ -25,9 +25,6 @@ from pathlib import Path
 
 import psutil
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "pipeline"))
-
 from clone import Project, copy_project
 
 from tightlip.stage import FINISHED
@@ -43,7 +40,7 @@ KINDS = {
     "SIGINT to all (Ctrl-C)": ("all", signal.SIGINT),
     "SIGTERM to all": ("all", signal.SIGTERM),
 }
-END_SECONDS = 15
+AGAIN_SECONDS, END_SECONDS = 8, 10
 LONGEST_SECONDS = 20
 BAR = re.compile(r"[\r\n] *\d+%\|[^|]*\| (\d+)/(\d+) \[")  # of the trainer, which has no title
 NAME = re.compile(r"Running stage '([^']+)'")
@@ -57,6 +54,7 @@ class Kill:
         seconds: after DVC's start.
         repeated: training steps to be taken again; None outside trainings.
         torn: files of DVC itself that the kill before had left half-written.
+        again: how often the signal had to be sent again.
     """
 
     kind: str
@@ -64,6 +62,7 @@ class Kill:
     seconds: float
     repeated: int | None
     torn: int
+    again: int
 
 
 def contents(project: Project) -> dict[str, str]:
@@ -138,6 +137,29 @@ def repeated_steps(project: Project, stage: str, printed: str) -> int | None:
     return max(0, taken - max((int(path.name.rpartition("-")[2]) for path in made), default=0))
 
 
+def end(kind: str, dvc: "subprocess.Popen[bytes]") -> int:
+    """Kill, and wait until nothing is left of it.
+
+    Python loses a signal while it loads or takes down libraries, and so may DVC; who pressed Ctrl-C does so again.
+
+    Returns:
+        How often the signal had to be sent again.
+    """
+    for again in range(4):
+        kill(kind, dvc)
+        try:
+            dvc.wait(AGAIN_SECONDS)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    assert dvc.poll() is not None, f"{kind}: DVC is still there"
+    ended = time.monotonic()
+    while left := processes(dvc.pid):
+        assert time.monotonic() - ended < END_SECONDS, f"{kind}: orphans {left}"
+        time.sleep(0.05)
+    return again
+
+
 def run_once(project: Project, target: Sequence[str], rng: random.Random, log: Path) -> Kill | None:
     """Start DVC and kill it; None if it came to its end before."""
     mended = project.python("-m", "tightlip.repair")
@@ -156,15 +178,11 @@ def run_once(project: Project, target: Sequence[str], rng: random.Random, log: P
         if due:
             break
     seconds = time.monotonic() - start
-    kill(kind, dvc)
-    deadline = time.monotonic() + END_SECONDS
-    while dvc.poll() is None or processes(dvc.pid):
-        assert time.monotonic() < deadline, f"{kind}: still there: {processes(dvc.pid)}"
-        time.sleep(0.05)
+    again = end(kind, dvc)
     printed = log.read_text(errors="replace")
     stage = ["before the first", *NAME.findall(printed)][-1]
     return Kill(kind, stage, seconds, repeated_steps(project, stage, printed.rpartition("Running stage")[2]),
-                mended.stdout.count("mended"))  # fmt: skip
+                mended.stdout.count("mended"), again)  # fmt: skip
 
 
 def differences(project: Project, expected: dict[str, str]) -> list[str]:
@@ -240,7 +258,8 @@ def table(kills: Sequence[Kill]) -> str:
     lines = [f"{count:4d}  {name}" for counter in (kinds, stages) for name, count in [*counter.most_common(), ("", 0)]]
     lines = [line if line.strip() != "0" else "" for line in lines]
     return "\n".join([*lines, f"{len(repeated)} in a training; steps repeated: {repeated or 'none'}",
-                      f"{sum(each.torn for each in kills)} files of DVC mended"])  # fmt: skip
+                      f"{sum(each.torn for each in kills)} files of DVC mended, "
+                      f"{sum(each.again for each in kills)} signals sent again"])  # fmt: skip
 
 
 def main() -> None:
