@@ -145,14 +145,15 @@ def end(kind: str, dvc: "subprocess.Popen[bytes]") -> int:
     Returns:
         How often the signal had to be sent again.
     """
-    for again in range(4):
-        kill(kind, dvc)
+    again = 0
+    kill(kind, dvc)
+    while dvc.poll() is None:
         try:
             dvc.wait(AGAIN_SECONDS)
-            break
         except subprocess.TimeoutExpired:
-            continue
-    assert dvc.poll() is not None, f"{kind}: DVC is still there"
+            again += 1
+            assert again < 4, f"{kind}: DVC is still there"
+            kill(kind, dvc)
     ended = time.monotonic()
     while left := processes(dvc.pid):
         assert time.monotonic() - ended < END_SECONDS, f"{kind}: orphans {left}"
