@@ -27,8 +27,6 @@ import psutil
 import yaml
 from clone import Project, copy_project
 
-from tightlip.stage import FINISHED
-
 FOLDERS = ("models", "data", "adapters", "metrics")
 TARGETS: tuple[tuple[str, ...], ...] = ((), ("evidence/dvc.yaml",))
 KINDS = {
@@ -41,7 +39,7 @@ KINDS = {
     "SIGTERM to all": ("all", signal.SIGTERM),
 }
 AGAIN_SECONDS, END_SECONDS = 8, 10
-LONGEST_SECONDS = 20
+LONGEST_SECONDS = 12
 BAR = re.compile(r"[\r\n] *\d+%\|[^|]*\| (\d+)/(\d+) \[")  # of the trainer, which has no title
 NAME = re.compile(r"Running stage '([^']+)'")
 
@@ -100,24 +98,27 @@ def kill(kind: str, dvc: "subprocess.Popen[bytes]") -> None:
         os.kill(running[0].pid if target == "stage" and running else dvc.pid, number)
 
 
-def moments(project: Project, rng: random.Random) -> Iterator[bool]:
-    """Yield, every few milliseconds, whether it is time: after random seconds, or when random progress was made."""
-    deadline = time.monotonic() + rng.uniform(0, LONGEST_SECONDS)
-    wanted = rng.choice([None, *range(1, 7)])
+def moments(project: Project, rng: random.Random, log: Path) -> Iterator[bool]:
+    """Yield, every few milliseconds, whether it is time.
+
+    Up to two stages are let through; in the next one it is time after random seconds, or when it has kept something in
+    scratch so often.
+    """
+    through, seconds, progress = rng.choice([0, 0, 1, 2]), rng.uniform(0, LONGEST_SECONDS), rng.randint(1, 4)
+    by_progress = rng.random() < 0.5
 
     def kept() -> set[str]:
         return {str(path) for path in (project.path / ".scratch").rglob("*") if path.suffix not in (".lock", ".tmp")}
 
-    seen, before = 0, kept()
+    while through and len(NAME.findall(log.read_text(errors="replace"))) <= through:
+        time.sleep(0.02)
+        yield False
+    start, seen, before = time.monotonic(), 0, kept()
     while True:
         time.sleep(0.02)
-        if wanted is None:
-            yield time.monotonic() > deadline
-        else:
-            after = kept()
-            seen += len(after - before) > 0
-            before = after
-            yield seen >= wanted
+        after = kept()
+        seen, before = seen + (len(after - before) > 0), after
+        yield seen >= progress if by_progress else time.monotonic() - start > seconds
 
 
 def repeated_steps(project: Project, stage: str, printed: str) -> int | None:
@@ -132,9 +133,9 @@ def repeated_steps(project: Project, stage: str, printed: str) -> int | None:
         return None
     longest = max(total for total, _ in bars)  # the others are of evaluations
     taken = [step for total, step in bars if total == longest][-1]
-    works = [path for path in (project.path / ".scratch").glob(f"{trainings[name]}/*") if path.is_dir()]
-    made = [path for work in works if not (work / FINISHED).exists() for path in work.glob("checkpoint-*")]
-    return max(0, taken - max((int(path.name.rpartition("-")[2]) for path in made), default=0))
+    made = (project.path / ".scratch").glob(f"{trainings[name]}/*/checkpoint-*")
+    newest = max(made, key=lambda path: path.stat().st_mtime, default=None)
+    return max(0, taken - (int(newest.name.rpartition("-")[2]) if newest else 0))
 
 
 def end(kind: str, dvc: "subprocess.Popen[bytes]") -> int:
@@ -171,7 +172,7 @@ def run_once(project: Project, target: Sequence[str], rng: random.Random, log: P
             [sys.executable, "-m", "dvc", "repro", *target], cwd=project.path, env=project.environment,
             stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    for due in moments(project, rng):
+    for due in moments(project, rng, log):
         if dvc.poll() is not None:
             printed = log.read_text(errors="replace")
             assert dvc.returncode == 0, printed[-3000:]
