@@ -95,8 +95,6 @@ def stoppable() -> Iterator[None]:
         end_at_last(128 + number)
         raise Stopped(number)
 
-    # While libraries are taken down an exception is ignored: DVC would see a success and run the next stage.
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
     before = [signal.signal(each, stop) for each in signals]
     try:
         yield
@@ -105,6 +103,8 @@ def stoppable() -> Iterator[None]:
     finally:
         for each, handler in zip(signals, before, strict=True):
             signal.signal(each, handler)
+        # While libraries are taken down an exception is ignored: DVC would see a success and run the next stage.
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
 
 
 def end_at_last(code: int) -> None:

@@ -45,6 +45,17 @@ DEAF = """
         except BaseException:
             pass
 """
+SWALLOWING = """
+    print("writing", flush=True)
+    try:
+        time.sleep(60)
+    except BaseException:
+        pass
+"""
+ENDING = """
+    import atexit
+    atexit.register(lambda: (print("ending", flush=True), time.sleep(60)))
+"""
 Start = Callable[[str], "subprocess.Popen[str]"]
 
 
@@ -101,6 +112,21 @@ def test_a_stage_that_does_not_listen_is_ended_all_the_same(start: Start) -> Non
     assert line(stage) == "writing"
     stage.terminate()
     assert stage.wait(timeout=10) == 128 + signal.SIGTERM
+
+
+def test_a_signal_that_a_library_swallows_is_no_success(start: Start) -> None:
+    stage = start(SWALLOWING)
+    assert line(stage) == "writing"
+    stage.send_signal(signal.SIGINT)
+    _, told = stage.communicate(timeout=10)
+    assert (stage.returncode, told) == (130, "Stopped by SIGINT; run it again to go on\n")
+
+
+def test_a_signal_while_libraries_are_taken_down_is_no_success(start: Start) -> None:
+    stage = start(ENDING)
+    assert line(stage) == "ending"
+    stage.send_signal(signal.SIGINT)
+    assert stage.wait(timeout=10) == -signal.SIGINT
 
 
 def test_what_a_killed_stage_left_half_written_is_removed_by_the_next_one(start: Start, tmp_path: Path) -> None:
