@@ -186,9 +186,10 @@ def test_only_temporary_files_of_dead_processes_are_swept(tmp_path: Path) -> Non
     assert {path.name for path in tmp_path.iterdir()} == {alive, ".gitignore", ".notes.tmp", "a.json"}
 
 
-def test_git_and_dvc_ignore_what_is_being_written() -> None:
+def test_git_and_dvc_ignore_what_is_being_written(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
-    with atomic_file("x.json") as temporary:
+    with atomic_file(tmp_path / "x.json") as temporary:
+        assert temporary.name.startswith(".x.json.")
         assert temporary.name.endswith(".tmp")
     for name in (".gitignore", ".dvcignore"):
         assert ".*.tmp" in (root / name).read_text().splitlines()
