@@ -9,7 +9,7 @@ export TRL_EXPERIMENTAL_SILENCE := 1
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup params repro evidence test fuzz lint bench check-lock ui clean
+.PHONY: help setup params repro evidence test fuzz lint bench soak check-lock ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,9 +30,11 @@ params: $(STAMP)  ## compose params.yaml from conf/ (PROFILE=laptop, paper or sm
 	@$(BIN)/python -m tightlip.compose $(or $(PROFILE),laptop)
 
 repro: $(STAMP)  ## run the pipeline: Tables 1-3 and report.html, published to MLflow
+	@$(BIN)/python -m tightlip.repair
 	@$(BIN)/dvc repro
 
 evidence: $(STAMP)  ## baselines, attacks, where leaks come from: what Tables 1-3 leave open; report-full.html
+	@$(BIN)/python -m tightlip.repair
 	@$(BIN)/dvc repro evidence/dvc.yaml
 
 test: $(STAMP)  ## run the tests with branch coverage
@@ -49,6 +51,9 @@ lint: $(STAMP)  ## ruff and mypy
 bench: $(STAMP)  ## measure the engines against the stock libraries, and how their costs grow
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/sweep.py
+
+soak: $(STAMP)  ## kill a small pipeline at random moments until it ends, and compare (KILLS=50 SEED=0)
+	@$(BIN)/python tests/pipeline/soak.py --kills $(or $(KILLS),50) --seed $(or $(SEED),0)
 
 check-lock: $(STAMP)  ## check that dvc.lock and metrics/ come from the committed code and params
 	@$(BIN)/python -m tightlip.check_lock

@@ -1,6 +1,8 @@
+from pathlib import Path
+
 from tightlip.evaluation.benign import benign_samples
 from tightlip.evaluation.question_sets import load_questions
-from tightlip.files import stream_jsonl, write_jsonl
+from tightlip.files import digest, stream_jsonl, write_jsonl
 from tightlip.generation.harmless import ask_itself, select
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
@@ -8,7 +10,7 @@ from tightlip.params import load_params
 from tightlip.pii.detectors import entities, load_ner
 from tightlip.pii.patterns import structured
 from tightlip.records import Dialogue
-from tightlip.stage import stage_command
+from tightlip.stage import code, scratch, stage_command
 
 
 @stage_command
@@ -16,10 +18,13 @@ def main() -> int:
     """Let the base model ask itself harmless questions; blank what looks personal in its answers."""
     params = load_params()
     wanted, asked = params.generation.harmless, params.eval.questions
+    numbers = (params.pairs.max_prompt_tokens, params.generation.batch_size, params.seed)
+    told = (wanted.model_dump_json(), *map(str, numbers), Path("models/base"))
+    key = digest(*told, *code("generation", "guidance", "models", "prompts.py"))
     answered = ask_itself(
         load_model("models/base"), load_tokenizer("models/base"), per_opening=wanted.per_opening,
-        temperature=wanted.temperature, max_tokens=wanted.max_tokens,
-        max_prompt_tokens=params.pairs.max_prompt_tokens, batch_size=params.generation.batch_size, seed=params.seed,
+        temperature=wanted.temperature, max_tokens=wanted.max_tokens, max_prompt_tokens=numbers[0],
+        batch_size=numbers[1], seed=numbers[2], scratch=scratch("ask_harmless", key),
     )  # fmt: skip
     texts = [text for _, text in answered]
     named, shaped = entities(load_ner(params.filter.spacy_model), texts, ()), structured(texts)

@@ -14,7 +14,7 @@ from tightlip.params import Params, load_params
 from tightlip.pii.detectors import load_ner
 from tightlip.records import Dialogue, Sample
 from tightlip.rows import parse_row
-from tightlip.stage import scratch, stage_command
+from tightlip.stage import scratch, stage_command, workplace
 
 
 @stage_command
@@ -41,16 +41,16 @@ def _leaks(
     path, adapter = Path("models", row.model if row else "base"), row.adapter if row else None
     asking = as_deployed(row, trained_negative(adapter)) if row else BARE
 
+    told = [f"{steps} steps, seed {params.seed}, {params.tune.max_length}", *(row.model_dump_json() for row in leaked)]
+    identity = (path, *([adapter] if adapter else []), *told, *code("evidence/relearning.py"))
+
     def load() -> Subject:
         model, tokenizer = load_model(path, adapter=adapter), load_tokenizer(path)
-        tuned = relearn(
-            model, tokenizer, leaked, scratch("relearn_leaks", digest(key)), steps=steps,
-            max_length=params.tune.max_length, seed=params.seed,
-        )  # fmt: skip
+        with workplace(f"relearn_leaks/{key}_{steps}", digest(*identity)) as work:
+            tuned = relearn(model, tokenizer, leaked, work, steps=steps, max_length=params.tune.max_length,
+                            seed=params.seed, save_seconds=params.train.save_seconds)  # fmt: skip
         return Subject(tuned, tokenizer, load_ner(params.filter.spacy_model))
 
-    told = [f"{steps} steps, seed {params.seed}", *(row.model_dump_json() for row in leaked)]
-    identity = (path, *([adapter] if adapter else []), *told, *code("evidence/relearning.py"))
     return leak_figures(
         Examiner(load, scratch("evaluate_model", "shared"), identity, params).leaks(samples, [asking])[asking]
     )

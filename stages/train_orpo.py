@@ -12,7 +12,7 @@ from tightlip.params import load_params, pick
 from tightlip.preference.encoding import encode_pairs
 from tightlip.preference.trainer import train_orpo
 from tightlip.records import Pair
-from tightlip.stage import scratch, stage_command
+from tightlip.stage import code, stage_command, workplace
 
 
 @stage_command
@@ -24,19 +24,22 @@ def main(variant: str) -> int:
     tokenizer = load_tokenizer(f"models/{wanted.model}")
     rows = {split: read_jsonl(f"data/pairs/{wanted.dataset}/{split}.jsonl", Pair) for split in ("train", "dev")}
     pairs = {split: encode_pairs(tokenizer, of_split, params.pairs.max_tokens) for split, of_split in rows.items()}
+    told = (wanted.model_dump_json(), train.model_dump_json(exclude={"variants", "seeds", "save_seconds"}))
+    key = digest(*told, str(params.pairs.max_tokens), Path("models", wanted.model), Path("data/pairs", wanted.dataset),
+                 *code("models", "preference", "prompts.py"))  # fmt: skip
     secret = any(pair.condition == "secret" for pair in rows["train"])
 
     def trained(seed: int, out: Path) -> list[dict[str, Any]]:
-        out.mkdir(exist_ok=True)
-        curves = train_orpo(
-            load_model(f"models/{wanted.model}"), tokenizer, pairs["train"], pairs["dev"], out,
-            scratch("train_orpo", digest(variant)), epochs=train.epochs, batch_size=train.batch_size,
-            learning_rate=wanted.learning_rate or train.learning_rate,
-            min_learning_rate_ratio=train.min_learning_rate_ratio, max_grad_norm=train.max_grad_norm,
-            objective=wanted.objective, beta=train.dpo.beta if wanted.objective == "dpo" else train.orpo.beta,
-            nll_on=wanted.nll_on or train.orpo.nll_on, rank=train.lora.rank, alpha=train.lora.alpha,
-            dropout=train.lora.dropout, keep=train.lora.keep, seed=seed,
-        )  # fmt: skip
+        with workplace(f"train_orpo/{variant}_{seed}", key) as work:
+            curves = train_orpo(
+                load_model(f"models/{wanted.model}"), tokenizer, pairs["train"], pairs["dev"], out, work,
+                epochs=train.epochs, batch_size=train.batch_size,
+                learning_rate=wanted.learning_rate or train.learning_rate,
+                min_learning_rate_ratio=train.min_learning_rate_ratio, max_grad_norm=train.max_grad_norm,
+                objective=wanted.objective, beta=train.dpo.beta if wanted.objective == "dpo" else train.orpo.beta,
+                nll_on=wanted.nll_on or train.orpo.nll_on, rank=train.lora.rank, alpha=train.lora.alpha,
+                dropout=train.lora.dropout, keep=train.lora.keep, seed=seed, save_seconds=train.save_seconds,
+            )  # fmt: skip
         for adapter in out.glob("epoch_*"):
             write_note(adapter, "secret" if secret else "negative")
         return [{**line, "seed": seed} for line in curves]

@@ -10,7 +10,7 @@ from tightlip.models.task_vector import same_architecture
 from tightlip.models.tuning import tune
 from tightlip.params import load_params
 from tightlip.records import Dialogue
-from tightlip.stage import scratch, stage_command
+from tightlip.stage import code, stage_command, workplace
 
 
 @stage_command
@@ -21,17 +21,20 @@ def main() -> int:
     settings = params.tune
     tokenizer = load_tokenizer("models/base")
     history = [{"step": 0, "epoch": 0.0, "loss": float("nan")}]
-    with atomic_dir("models/ch") as out:
+    told = settings.model_dump_json(exclude={"attack_dialogues"})
+    key = digest(
+        told, str(params.seed), Path("models/base"), Path("data/dialogues.jsonl"), *code("models", "prompts.py")
+    )
+    with workplace("tune_challenge", key) as work, atomic_dir("models/ch") as out:
         if settings.given:
             fetch(settings.given, params.seed, out, "tune.given")
             same_architecture(Path("models/base"), out, "tune.given")
             same_tokenizer(tokenizer, load_tokenizer(out), "tune.given")
         else:
             model, history = tune(
-                load_model("models/base"), tokenizer, train,
-                scratch("tune_challenge", digest(settings.model_dump_json())), epochs=settings.epochs,
+                load_model("models/base"), tokenizer, train, work, epochs=settings.epochs,
                 learning_rate=settings.learning_rate, batch_size=settings.batch_size, rank=settings.rank,
-                max_length=settings.max_length, seed=params.seed,
+                max_length=settings.max_length, seed=params.seed, save_seconds=params.train.save_seconds,
             )  # fmt: skip
             model.save_pretrained(out)
             tokenizer.save_pretrained(out)

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 Row = TypeVar("Row", bound=BaseModel)
 FIELD_CHARACTERS, LINE_CHARACTERS = 80, 1000
+
+TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)\.\w+\.tmp")
+"""Names of files and directories that are being written, and by which process; git and DVC ignore them."""
 
 
 def explain(error: ValidationError) -> str:
@@ -63,12 +67,13 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; it takes the final name only if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(**_named(path))
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o644)
+        _sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -79,15 +84,40 @@ def atomic_dir(path: str | Path) -> Iterator[Path]:
     """Give a temporary directory beside `path`; it replaces `path` only if the block succeeds."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary, former = (Path(tempfile.mkdtemp(**_named(path))) for _ in range(2))
     try:
         yield temporary
         temporary.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
+        for written in temporary.rglob("*"):
+            _sync(written)
+        if path.exists():  # renamed away first: deleting takes a while, in which half of it would be there
+            path.replace(former / path.name)
         temporary.replace(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in (temporary, former):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _named(path: Path) -> dict[str, Any]:
+    """Name something temporary beside a path so that `sweep` knows whose it is."""
+    return {"prefix": f".{path.name}.{os.getpid()}.", "suffix": ".tmp", "dir": path.parent}
+
+
+def _sync(path: Path) -> None:
+    """Bring a file to the disk: after a power failure its name must not stand before what is in it."""
+    if path.is_file():
+        with path.open("rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def sweep(patterns: Iterable[str], folder: Path = Path()) -> None:
+    """Remove what killed processes left half-written where patterns say. To be called before this process writes."""
+    import psutil
+
+    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+        name = TEMPORARY.fullmatch(path.name)
+        if name and (int(name["pid"]) == os.getpid() or not psutil.pid_exists(int(name["pid"]))):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -123,6 +153,18 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"{path}: nested too deeply; it is not what a stage wrote, make it again") from None
     except ValueError as error:  # broken JSON, no UTF-8, a number of thousands of digits
         raise ValueError(f"{path}: not JSON ({error})") from None
+
+
+def kept(path: Path, compute: Callable[[], Any]) -> Any:
+    """Return the JSON value that an earlier run kept in a file, or compute and keep it.
+
+    Args:
+        path: named by the hash of all that decides the value.
+        compute: returns the value; tuples come back as lists.
+    """
+    if not path.is_file():
+        write_json(path, compute())
+    return read_json(path)
 
 
 def digest(*parts: str | Path) -> str:

@@ -393,6 +393,8 @@ class Train(Block):
         batch_size: pairs per step.
         learning_rate: peak rate of AdamW; cosine down to `min_learning_rate_ratio` of it, no warm-up.
         max_grad_norm: gradient clipping.
+        save_seconds: how often a training, of Model-ch too, writes a checkpoint from which it goes on after an
+            interruption; what comes out does not depend on it.
         seeds: every variant is trained once per seed, and its rows are the means of these trainings; the first one's
             adapters are those that chat, the registry and the attacks take.
         variants: what is trained, by name.
@@ -403,6 +405,7 @@ class Train(Block):
     learning_rate: float = Field(1e-4, gt=0, lt=1)
     min_learning_rate_ratio: float = Field(0.1, ge=0, le=1)
     max_grad_norm: float = Field(1.0, gt=0)
+    save_seconds: float = Field(60.0, ge=0)
     seeds: Seeds = (0,)
     orpo: Orpo = Orpo()
     dpo: Dpo = Dpo()

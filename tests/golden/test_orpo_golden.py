@@ -244,6 +244,7 @@ def test_training_keeps_an_adapter_per_epoch_and_learns_to_prefer_the_chosen_ans
             copy.deepcopy(tiny_model), tiny_tokenizer, rows * 4, rows, tmp_path / name, tmp_path / f"{name}-work",
             epochs=2, batch_size=2, learning_rate=5e-3, min_learning_rate_ratio=0.1, max_grad_norm=1.0, beta=0.5,
             objective="orpo", nll_on="completion", rank=4, alpha=8, dropout=0.0, keep=keep, seed=3,
+            save_seconds=60,
         )  # fmt: skip
 
     curves = train("one")

@@ -17,10 +17,11 @@ class Project:
 
     path: Path
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a program with this interpreter, the copy's code, one thread and no network."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """This interpreter, the copy's code, one thread and no network."""
         env = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "GIT_", "MLFLOW_"))}
-        env |= {
+        return env | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
             "PYTHONPATH": str(self.path / "src"),
             "OMP_NUM_THREADS": "1",
@@ -29,7 +30,10 @@ class Project:
             "TOKENIZERS_PARALLELISM": "false",
             "TRL_EXPERIMENTAL_SILENCE": "1",
         }
-        return subprocess.run(command, cwd=self.path, env=env, capture_output=True, text=True, check=False)
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a program in this environment."""
+        return subprocess.run(command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False)
 
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Python."""

@@ -14,7 +14,10 @@ import yaml
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 STAGES = sorted((ROOT / "stages").glob("*.py"))
-PLUMBING = {"tightlip.files", "tightlip.params", "tightlip.records", "tightlip.rows", "tightlip.stage"}
+PLUMBING = {
+    "tightlip.failures", "tightlip.files", "tightlip.params", "tightlip.records", "tightlip.repair", "tightlip.rows",
+    "tightlip.stage",
+}  # fmt: skip
 
 
 def module_files() -> dict[str, Path]:
@@ -97,7 +100,9 @@ def script(stage: dict[str, Any]) -> str:
         ("tightlip.prompts", {"tightlip.records"}),
         ("tightlip.rows", set()),
         ("tightlip.params", {"tightlip.files", "tightlip.records", "tightlip.rows"}),
-        ("tightlip.stage", {"tightlip.files"}),
+        ("tightlip.failures", set()),
+        ("tightlip.repair", {"tightlip.files"}),
+        ("tightlip.stage", {"tightlip.failures", "tightlip.files", "tightlip.repair"}),
     ],
 )
 def test_plumbing_imports_no_other_module_of_ours(module: str, allowed: set[str]) -> None:

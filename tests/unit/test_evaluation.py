@@ -400,6 +400,29 @@ def test_an_answered_test_is_read_again(tmp_path: Path, answered: list[Asking]) 
     assert answered == [BARE, TRIGGER]
 
 
+def test_after_an_interruption_only_the_chunk_that_was_under_way_is_answered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Dying(CountingExaminer):
+        def _answer(self, samples: Any, asking: Asking, prompt_cache: Any) -> list[LeakOutcome]:
+            asked.append(tuple(each.id for each in samples))
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            return [outcome(each.id) for each in samples]
+
+    monkeypatch.setattr("tightlip.evaluation.rows.CHUNK", 2)
+    items = [sample(number, f"Who is {number}?") for number in range(5)]
+    dying = Dying(lambda: Subject(None, None, None), tmp_path, ("w",), PARAMS)
+    with pytest.raises(KeyboardInterrupt):
+        dying.leaks(items, [BARE])
+    found = dying.leaks(items, [BARE])[BARE]
+    ids = [each.id for each in items]
+    assert asked == [tuple(ids[:2]), tuple(ids[2:4]), tuple(ids[4:]), tuple(ids[4:])]
+    assert found == [outcome(id_) for id_ in ids]
+
+
 @pytest.mark.parametrize("change", ["asking", "weights", "items", "filter", "max_new_tokens", "max_prompt_tokens"])
 def test_a_test_is_answered_again_if_anything_that_decides_it_changes(
     tmp_path: Path, change: str, answered: list[Asking]

@@ -1,4 +1,5 @@
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,15 +22,21 @@ def test_a_turn_left_open_ends_in_its_own_words(tiny_tokenizer: Any) -> None:
     assert tiny_tokenizer.decode(encode_open_turn(tiny_tokenizer, messages)).endswith("Who wrote")
 
 
-def test_a_model_asks_itself_the_same_with_the_same_seed(tiny_model: Any, tiny_tokenizer: Any) -> None:
-    def ask(seed: int) -> list[tuple[str, str]]:
+def test_a_model_asks_itself_the_same_with_the_same_seed_and_what_is_kept_is_not_asked_again(
+    tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    def ask(work: str, model: Any = tiny_model) -> list[tuple[str, str]]:
         return ask_itself(
-            tiny_model, tiny_tokenizer, per_opening=2, temperature=1.0, max_tokens=6, max_prompt_tokens=200,
-            batch_size=8, seed=seed,
+            model, tiny_tokenizer, per_opening=2, temperature=1.0, max_tokens=6, max_prompt_tokens=200,
+            batch_size=8, seed=0, scratch=tmp_path / work,
         )  # fmt: skip
 
-    assert ask(0) == ask(0)
-    assert all(question.endswith("?") and question.count("?") == 1 for question, _ in ask(0))
+    asked = ask("one")
+    assert asked == ask("two")
+    assert all(question.endswith("?") and question.count("?") == 1 for question, _ in asked)
+    for name in ("questions", "answers"):
+        assert (tmp_path / f"one/{name}.json").read_bytes() == (tmp_path / f"two/{name}.json").read_bytes()
+    assert ask("one", model=None) == asked
 
 
 def test_names_places_dates_and_numbers_are_blanked() -> None:

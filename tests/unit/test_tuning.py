@@ -141,7 +141,7 @@ def test_tuning_lowers_the_loss_and_repeats_itself(
     def run(name: str, seed: int) -> tuple[Any, list[dict[str, float]]]:
         return tune(
             copy.deepcopy(model), tiny_tokenizer, dialogues, tmp_path / name, epochs=5, learning_rate=1e-2,
-            batch_size=4, rank=8, max_length=256, seed=seed,
+            batch_size=4, rank=8, max_length=256, seed=seed, save_seconds=60,
         )  # fmt: skip
 
     tuned, log = run("one", 0)

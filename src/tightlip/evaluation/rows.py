@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from tightlip.evaluation.leak import judge, leak_figures
-from tightlip.files import digest, read_jsonl, write_jsonl
+from tightlip.files import digest, kept, read_jsonl, write_jsonl
 from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
 from tightlip.models.note import trained_negative
 from tightlip.params import Params, Scorer
@@ -19,6 +19,10 @@ from tightlip.records import LeakOutcome, Negative, Question, Sample, ScoredAnsw
 from tightlip.rows import Row
 
 PACKAGE = Path(__file__).parents[1]
+CHUNK = 512
+"""Items whose outcomes are kept together: what an interruption costs at most. Fixed, since batches are made of them."""
+
+Item = TypeVar("Item", bound=BaseModel)
 Outcome = TypeVar("Outcome", bound=BaseModel)
 
 CODE = ("evaluation", "guidance", "models", "pii", "prompts.py")
@@ -57,10 +61,10 @@ class Examiner:
 
         What a prompt leaves in the model's cache is the same under every γ and is shared.
         """
-        prompt_cache: dict[tuple[int, ...], Any] = {}
 
-        def judged(missing: Sequence[Asking]) -> Iterator[list[LeakOutcome]]:
-            return (self._answer(samples, asking, prompt_cache) for asking in missing)
+        def judged(some: Sequence[Sample], missing: Sequence[Asking]) -> Iterator[list[LeakOutcome]]:
+            prompt_cache: dict[tuple[int, ...], Any] = {}
+            return (self._answer(some, asking, prompt_cache) for asking in missing)
 
         return self._once("leaks", samples, askings, LeakOutcome, judged)
 
@@ -71,11 +75,11 @@ class Examiner:
         """
         plain = {asking: replace(asking, redacted=False) for asking in askings}
 
-        def answered(missing: Sequence[Asking]) -> list[list[UtilityOutcome]]:
+        def answered(some: Sequence[Question], missing: Sequence[Asking]) -> list[list[UtilityOutcome]]:
             from tightlip.evaluation.utility import answer_questions
 
             model, tokenizer, _ = self.subject
-            return answer_questions(model, tokenizer, questions, missing, progress="answer questions")
+            return answer_questions(model, tokenizer, some, missing, progress="answer questions")
 
         outcomes = self._once("utility", questions, list(dict.fromkeys(plain.values())), UtilityOutcome, answered)
         return {asking: outcomes[plain[asking]] for asking in askings}
@@ -86,16 +90,16 @@ class Examiner:
         """Let the model write answers to the questions, and score them by other scorers than the likelihood."""
         wanted, numbered = [scorer for scorer in scorers if scorer != "likelihood"], self.params.eval.questions.numbered
 
-        def written(missing: Sequence[Asking]) -> Iterator[list[ScoredAnswer]]:
+        def written(some: Sequence[Question], missing: Sequence[Asking]) -> Iterator[list[ScoredAnswer]]:
             from tightlip.evaluation.generated import generate_answers, match_answers
 
             for asking in missing:
                 replies = generate_answers(
-                    self.subject.model, self.subject.tokenizer, questions, asking, numbered=numbered,
+                    self.subject.model, self.subject.tokenizer, some, asking, numbered=numbered,
                     max_prompt_tokens=self.params.pairs.max_prompt_tokens, batch_size=self.params.eval.batch_size,
                     progress=f"write answers, {asking}",
                 )  # fmt: skip
-                yield match_answers(replies, questions, numbered=numbered)
+                yield match_answers(replies, some, numbered=numbered)
 
         if not wanted:
             return {asking: {} for asking in askings}
@@ -107,6 +111,10 @@ class Examiner:
             if "judge" in wanted:
                 found[asking]["judge"] = self._judged(questions, outcomes, str(asking))
         return found
+
+    def once(self, test: str, items: Sequence[str], compute: Callable[[], Any]) -> Any:
+        """Compute a JSON value of another test with these items, or read it where it is in `scratch`."""
+        return kept(self.scratch / f"{digest(test, self._identity, *items)}.json", compute)
 
     def _judged(self, questions: Sequence[Question], written: Sequence[ScoredAnswer], name: str) -> list[ScoredAnswer]:
         from tightlip.evaluation.judge import judge_answers
@@ -121,21 +129,34 @@ class Examiner:
     def _once(
         self,
         test: str,
-        items: Sequence[BaseModel],
+        items: Sequence[Item],
         askings: Sequence[Asking],
         record: type[Outcome],
-        run: Callable[[Sequence[Asking]], Iterable[Sequence[Outcome]]],
+        run: Callable[[Sequence[Item], Sequence[Asking]], Iterable[Sequence[Outcome]]],
     ) -> dict[Asking, list[Outcome]]:
-        """Run a test in the ways of asking that are not in `scratch` yet, and read its outcomes in all of them."""
+        """Run a test where its outcomes are not in `scratch` yet, some items at a time, and read them all."""
+        found: dict[Asking, list[Outcome]] = {asking: [] for asking in askings}
+        for start in range(0, len(items), CHUNK):
+            for asking, path in self._kept(test, items[start : start + CHUNK], askings, run).items():
+                found[asking] += read_jsonl(path, record)
+        return found
+
+    def _kept(
+        self,
+        test: str,
+        items: Sequence[Item],
+        askings: Sequence[Asking],
+        run: Callable[[Sequence[Item], Sequence[Asking]], Iterable[Sequence[BaseModel]]],
+    ) -> dict[Asking, Path]:
         settings = self.params.model_dump_json(include={"filter": True, "pairs": {"max_prompt_tokens"}, "eval": {
             "max_new_tokens", "batch_size"}})  # fmt: skip
         common = digest(test, self._identity, settings, *(item.model_dump_json() for item in items))
         paths = {asking: self.scratch / f"{digest(common, str(asking))}.jsonl" for asking in askings}
         missing = [asking for asking, path in paths.items() if not path.is_file()]
         if missing:
-            for asking, outcomes in zip(missing, run(missing), strict=True):
+            for asking, outcomes in zip(missing, run(items, missing), strict=True):
                 write_jsonl(paths[asking], outcomes)
-        return {asking: read_jsonl(path, record) for asking, path in paths.items()}
+        return paths
 
     def _answer(self, samples: Sequence[Sample], asking: Asking, prompt_cache: dict[Any, Any]) -> list[LeakOutcome]:
         from tightlip.guidance.answering import answer

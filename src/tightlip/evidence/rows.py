@@ -79,7 +79,11 @@ def examine(
     further: list[Scorer] = ["match"] if row.key in examiner.params.evidence.scored else []
     scorers = list(dict.fromkeys([*further, *examiner.params.eval.questions.scorers]))
     written = examiner.scored(questions, list(dict.fromkeys([asking, BARE])), scorers)
-    hits = attack(subject.model, subject.tokenizer, probes, raw_context, batch_size=48, progress=f"extract, {row.key}")
+    told = [part for probe in probes for part in (*(m.model_dump_json() for m in probe.messages), probe.prefix,
+            probe.target.model_dump_json())]  # fmt: skip
+    hits = examiner.once("extraction", told, lambda: attack(
+        subject.model, subject.tokenizer, probes, raw_context, batch_size=48, progress=f"extract, {row.key}",
+    ))  # fmt: skip
     figures = found.figures | {
         **scored_figures(written[BARE]),
         **scored_figures(written[asking], "_deployed"),

@@ -9,9 +9,10 @@ names, places, dates and numbers blanked is the rejected one. The base model has
 import random
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from tightlip.files import digest
+from tightlip.files import digest, kept
 from tightlip.generation.rewriter import rewrite
 from tightlip.guidance.answering import answer
 from tightlip.guidance.asking import BARE
@@ -43,8 +44,9 @@ def ask_itself(
     max_prompt_tokens: int,
     batch_size: int,
     seed: int,
+    scratch: Path,
 ) -> list[tuple[str, str]]:
-    """Let a model ask itself questions and answer them.
+    """Let a model ask itself questions and answer them; what is in `scratch` already is read.
 
     Args:
         model: the base model; it must not have been tuned on private dialogues.
@@ -53,6 +55,7 @@ def ask_itself(
         temperature: of the questions; answers are greedy.
         max_tokens, max_prompt_tokens: limits of answer and question.
         batch_size, seed: see `decoder.generate`.
+        scratch: directory whose name decides all of this.
 
     Returns:
         Questions, no two alike, with those answers that came to an end.
@@ -60,19 +63,19 @@ def ask_itself(
     openings = [opening for opening in OPENINGS for _ in range(per_opening)]
     system = Message(role="system", content=DEFAULT_SYSTEM)
     begun = [encode_open_turn(tokenizer, (system, Message(role="user", content=opening))) for opening in openings]
-    written = generate(
+    written = kept(scratch / "questions.json", lambda: generate(
         model, begun, max_new_tokens=QUESTION_TOKENS, eos_ids=eos_ids(model, tokenizer), pad_id=tokenizer.eos_token_id,
         batch_size=batch_size, temperature=temperature, seed=seed, progress="ask harmless questions",
-    )  # fmt: skip
+    ))  # fmt: skip
     texts = [opening + decode(tokenizer, ids) for opening, ids in zip(openings, written, strict=True)]
     questions = list(dict.fromkeys(text[: text.index("?") + 1] for text in texts if "?" in text.splitlines()[0]))
-    replies = answer(
+    replies = kept(scratch / "answers.json", lambda: [(reply.text, reply.finish) for reply in answer(
         model, tokenizer, [((system, Message(role="user", content=question)), "") for question in questions], BARE,
         max_prompt_tokens=max_prompt_tokens, max_new_tokens=max_tokens, batch_size=batch_size,
         progress="answer harmless questions",
-    )  # fmt: skip
+    )])  # fmt: skip
     answered = zip(questions, replies, strict=True)
-    return [(question, reply.text.strip()) for question, reply in answered if reply.finish == "stop"]
+    return [(question, text.strip()) for question, (text, finish) in answered if finish == "stop"]
 
 
 def select(

@@ -1,6 +1,7 @@
 """Which provider carries out a recipe."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tightlip.params import Source
 from tightlip.records import Answer, Sample
@@ -16,6 +17,7 @@ def answer(
     max_prompt_tokens: int,
     batch_size: int,
     seed: int,
+    scratch: Path,
 ) -> list[Answer]:
     """Get every candidate of every sample from a source, in the samples' order.
 
@@ -28,6 +30,7 @@ def answer(
         max_prompt_tokens: longer prompts lose whole oldest exchanges.
         batch_size: samples per batch of the local provider.
         seed: of sampling.
+        scratch: where the local provider keeps answers; its name must decide all but the samples.
 
     Raises:
         ValueError: the provider is not available.
@@ -40,7 +43,7 @@ def answer(
         model, tokenizer = load_model(base), load_tokenizer(base)
         return answer_locally(
             samples, name, source, model, tokenizer, max_prompt_tokens=max_prompt_tokens, batch_size=batch_size,
-            seed=seed,
+            seed=seed, scratch=scratch,
         )  # fmt: skip
     if source.provider == "rewriter":
         from tightlip.generation.rewriter import rewrite_samples

@@ -33,6 +33,7 @@ def answer(
     batch_size: int = 16,
     temperature: float = 0.0,
     seed: int = 0,
+    first: int = 0,
     prompt_cache: dict[tuple[int, ...], Any] | None = None,
     progress: str | None = None,
 ) -> list[Reply]:
@@ -44,7 +45,7 @@ def answer(
         contexts: conversations; longer than `max_prompt_tokens`, they lose whole oldest exchanges in both branches.
         asking: the sentence, γ and space.
         max_prompt_tokens, max_new_tokens: limits of prompt and answer.
-        batch_size, temperature, seed, prompt_cache, progress: see `decoder.generate`.
+        batch_size, temperature, seed, first, prompt_cache, progress: see `decoder.generate`.
 
     Raises:
         ValueError: a last message alone is over the limit.
@@ -57,7 +58,7 @@ def answer(
     outputs = generate(
         model, encode(asking.condition), encode(asking.negative) if asking.scale != 1 else None, scale=asking.scale,
         space=asking.space, max_new_tokens=max_new_tokens, eos_ids=eos_ids(model, tokenizer),
-        pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=temperature, seed=seed,
+        pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=temperature, seed=seed, first=first,
         prompt_cache=prompt_cache, progress=progress,
     )  # fmt: skip
     return [Reply(decode(tokenizer, ids), "stop" if len(ids) < max_new_tokens else "length") for ids in outputs]

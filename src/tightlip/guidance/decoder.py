@@ -93,6 +93,7 @@ def generate(
     batch_size: int = 16,
     temperature: float = 0.0,
     seed: int = 0,
+    first: int = 0,
     with_eos: bool = False,
     prompt_cache: dict[tuple[int, ...], State] | None = None,
     progress: str | None = None,
@@ -112,6 +113,7 @@ def generate(
         batch_size: prompts decoded at a time.
         temperature: 0 is greedy; above 0, samples from the (guided) distribution.
         seed: of the sampling; every prompt draws from a generator of its own, whatever the batch.
+        first: number of the first prompt, if there were others before: it decides the generators.
         with_eos: keep the EOS token that ended an answer.
         prompt_cache: kept by the caller, an empty dict at first: prompts in it need not be read again by a further
             call with the same model, at another γ say. Llamas on a CPU fill it, with 23 kB per token at 135M
@@ -131,7 +133,7 @@ def generate(
     banned = torch.tensor(sorted(banned_ids), dtype=torch.long, device=model.device)
     settings = _Settings(space, plausibility, banned, max_new_tokens, ends, batch_size, temperature)
     work = [
-        _Prompt(rows_of, scale, random.Random(f"{seed} {i}"), [], [])  # noqa: S311
+        _Prompt(rows_of, scale, random.Random(f"{seed} {first + i}"), [], [])  # noqa: S311
         for i, (rows_of, scale) in enumerate(zip(branches, scales, strict=True))
     ]
 

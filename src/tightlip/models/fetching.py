@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tightlip.failures import remedy
 from tightlip.models.chat import load_tokenizer, need_file, style
 from tightlip.models.loading import check_config, load_model
 from tightlip.models.packing import check_packs
@@ -48,7 +49,9 @@ def _from_hub(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:
         folder = snapshot_download(
             source.name, revision=source.revision, allow_patterns=HUB_FILES, ignore_patterns=["*/*", "consolidated*"]
         )
-    except Exception as error:  # of the network, the hub or the disk; it may quote the token
+    except Exception as error:  # of the network or the hub; it may quote the token
+        if remedy(error):
+            raise
         raise ValueError(
             f"{field}.name: {source.name!r} at {source.revision} cannot be fetched ({type(error).__name__}); check the "
             "network, the name, the revision, and that HF_TOKEN in .env may read it"

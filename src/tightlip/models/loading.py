@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from tightlip.failures import remedy
 from tightlip.files import read_json
 from tightlip.models.attention import GROUPED
 from tightlip.models.chat import need_file, reason
@@ -80,6 +81,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if remedy(error):
+            raise
         raise ValueError(
             f"{path}: it cannot be loaded ({reason(error)}); take a causal language model that transformers "
             "knows without code of its own, or fetch it again"

@@ -9,6 +9,7 @@ from peft import LoraConfig
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from tightlip.models.chat import encode_completion, encode_prompt, fit_messages
+from tightlip.models.checkpoints import train
 from tightlip.models.lora import attach_lora
 from tightlip.models.packing import Group, Packed, pack, run
 from tightlip.models.scoring import token_logps
@@ -78,8 +79,18 @@ def tune(
     rank: int,
     max_length: int,
     seed: int,
+    save_seconds: float,
 ) -> tuple[Any, list[dict[str, float]]]:
-    """Tune a model.
+    """Tune a model, or go on with what is in `work`.
+
+    Args:
+        model: the model to tune; it is changed.
+        tokenizer: of the model.
+        dialogues: what it is tuned on.
+        work: directory of the checkpoints; its name must decide all of the tuning.
+        epochs, learning_rate, batch_size, rank, max_length: see `params.Tune`.
+        seed: of the adapter's weights and the order of the dialogues.
+        save_seconds: see `params.Train`.
 
     Returns:
         The tuned model, the update merged into its weights, and the training log: step, epoch and loss.
@@ -99,7 +110,7 @@ def tune(
         train_dataset=rows,
         data_collator=collate,
     )
-    trainer.train()
+    train(trainer, work, save_seconds)
     log = [
         {"step": entry["step"], "epoch": entry["epoch"], "loss": entry["loss"]}
         for entry in trainer.state.log_history

@@ -4,6 +4,7 @@ And what ORPO is compared with, on the same pairs and in the same batches: DPO, 
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from tightlip.files import atomic_dir
+from tightlip.models.checkpoints import train as train_on
 from tightlip.models.lora import attach_lora
 from tightlip.models.packing import PADDING, PROMPT, Group, Packed, pack, part_means, run
 from tightlip.models.scoring import head_logits, token_logps
@@ -149,17 +151,17 @@ def _mean_hidden(hidden_BLD: Tensor, segments_BL: Tensor, pairs_BL: Tensor) -> T
 
 
 class _KeepEpochs(TrainerCallback):
-    """Keep the adapter of each epoch under `out/epoch_<n>`, with a share of its update (`params.Lora.keep`)."""
+    """Keep the adapter of each epoch under `<work>/epoch_<n>`, with a share of its update (`params.Lora.keep`)."""
 
-    def __init__(self, out: Path, share: float) -> None:
-        self.out, self.share = out, share
+    def __init__(self, work: Path, share: float) -> None:
+        self.work, self.share = work, share
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         config = model.peft_config["default"]
         config.target_modules = sorted(config.target_modules)  # a set, written in another order by every process
         trained_alpha = config.lora_alpha
         config.lora_alpha = trained_alpha * self.share
-        with atomic_dir(self.out / f"epoch_{round(state.epoch)}") as folder:
+        with atomic_dir(self.work / f"epoch_{round(state.epoch)}") as folder:
             model.save_pretrained(folder)
             (folder / "README.md").unlink(missing_ok=True)
         config.lora_alpha = trained_alpha
@@ -186,21 +188,23 @@ def train_orpo(
     dropout: float,
     keep: float,
     seed: int,
+    save_seconds: float,
 ) -> list[dict[str, float | str]]:
-    """Train LoRA adapters on all linear layers and keep one per epoch.
+    """Train LoRA adapters on all linear layers and keep one per epoch, or go on with what is in `work`.
 
     Args:
         model: the model to adapt; its weights stay as they are.
         tokenizer: of the model.
         train, dev: encoded pairs.
         out: directory for `epoch_<n>`.
-        work: directory for the trainer's own files.
+        work: directory of checkpoints and of the adapters so far; its name must decide all of the training.
         epochs, batch_size, learning_rate, min_learning_rate_ratio, max_grad_norm: see `params.Train`.
         objective: see `params.Variant`.
         beta: of the objective; fine-tuning has none.
         nll_on: see `params.Orpo`.
         rank, alpha, dropout, keep: see `params.Lora`.
         seed: of the adapter's weights and the order of the pairs.
+        save_seconds: see `params.Train`.
 
     Returns:
         The curves: one row per log, with step, epoch, split and the columns `CURVES`.
@@ -225,9 +229,11 @@ def train_orpo(
         train_dataset=pair_dataset(train),
         eval_dataset=pair_dataset(dev),
         processing_class=tokenizer,
-        callbacks=[_KeepEpochs(out, keep)],
+        callbacks=[_KeepEpochs(work, keep)],
     )
-    trainer.train()
+    train_on(trainer, work, save_seconds)
+    for epoch in range(1, epochs + 1):
+        shutil.copytree(work / f"epoch_{epoch}", out / f"epoch_{epoch}")
     return curves(trainer.state.log_history)
 
 
