@@ -15,7 +15,7 @@ def main(source: str) -> int:
     recipe = pick(params.generation.sources, source, "generation.sources")
     samples = [row for split in ("train", "dev") for row in read_jsonl(f"data/samples/{split}.jsonl", Sample)]
     answers = answer(
-        samples, source, recipe, base="models/base", ner_model=params.filter.spacy_model,
+        samples, source, recipe, hosted=params.hosted, base="models/base", ner_model=params.filter.spacy_model,
         max_prompt_tokens=params.pairs.max_prompt_tokens, batch_size=params.generation.batch_size, seed=params.seed,
     )  # fmt: skip
     write_jsonl(f"data/answers/{source}.jsonl", answers)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tightlip.params import Source
+from tightlip.params import Hosted, Source
 from tightlip.records import Answer, Sample
 
 
@@ -11,6 +11,7 @@ def answer(
     name: str,
     source: Source,
     *,
+    hosted: Hosted,
     base: str,
     ner_model: str,
     max_prompt_tokens: int,
@@ -23,14 +24,15 @@ def answer(
         samples: what to answer.
         name: of the source.
         source: the recipe.
-        base: directory of the local provider's model.
+        hosted: how hosted models are asked.
+        base: directory of the local provider's model; its tokenizer measures and renders prompts for hosted ones.
         ner_model: with which the rewriter finds spans beyond the true values.
         max_prompt_tokens: longer prompts lose whole oldest exchanges.
         batch_size: samples per batch of the local provider.
         seed: of sampling.
 
     Raises:
-        ValueError: the provider is not available.
+        ValueError: a hosted model does not answer, or the budget ends.
     """
     if source.provider == "local":
         from tightlip.generation.local import answer_locally
@@ -46,6 +48,7 @@ def answer(
         from tightlip.generation.rewriter import rewrite_samples
 
         return rewrite_samples(samples, name, source, ner_model=ner_model, seed=seed)
-    raise ValueError(
-        f"generation.sources.{name}: provider {source.provider!r} is not built in yet; use local or rewriter"
-    )
+    from tightlip.generation.remote import answer_remotely
+    from tightlip.models.chat import load_tokenizer
+
+    return answer_remotely(samples, name, source, hosted, load_tokenizer(base), max_prompt_tokens=max_prompt_tokens)

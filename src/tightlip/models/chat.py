@@ -71,6 +71,21 @@ def _ids(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
+def render_prompt(tokenizer: Any, messages: Sequence[Message], prefix: str) -> str:
+    """Render a conversation and the beginning of the answer as text, for a server that continues it.
+
+    Such a server tokenizes like this tokenizer: a BOS that it adds by itself is not in the text.
+    """
+    text: str = tokenizer.apply_chat_template(
+        [message.model_dump(include={"role", "content"}) for message in messages],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    if tokenizer.bos_token and tokenizer.encode("")[:1] == [tokenizer.bos_token_id]:
+        text = text.removeprefix(tokenizer.bos_token)
+    return text + prefix
+
+
 def fit_messages(tokenizer: Any, messages: Sequence[Message], prefix: str, limit: int) -> tuple[Message, ...]:
     """Drop whole oldest exchanges, never the system prompt, until prompt and a sentence take at most `limit` tokens.
 
