@@ -92,7 +92,8 @@ def test_both_clients_ask_in_both_modes(server: Server, provider: str) -> None:
 @pytest.mark.parametrize("provider", ["openai", "together"])
 @pytest.mark.parametrize(
     "fault",
-    [Say(status=429, headers={"Retry-After": "0"}, body=ERROR), Say(status=429, body=ERROR), Say(status=408, body=ERROR),
+    [Say(status=429, headers={"Retry-After": "0"}, body=ERROR), Say(status=429, body=ERROR),
+     Say(status=408, body=ERROR),
      Say(status=409, body=ERROR), Say(status=500, body=ERROR), Say(status=503, body=b"<html>down</html>"),
      Say(fault="drop"), Say("never", fault="truncate"), Say(body=b'{"choices": [{"ind'), Say(body=b"OK"), Say(body=[1]),
      Say(body={"choices": []}), Say(body={"error": {"message": "busy"}}), Say(body={"choices": [{"message": None}]}),
@@ -121,7 +122,8 @@ def test_a_stall_ends_at_the_timeout_however_slowly_the_server_talks(provider: s
      (Say(status=429, body={"error": {"message": KEY, "code": "insufficient_quota"}}),
       "answered 429: the account's quota is used up"),
      (Say("hi", model="gpt-4o"), "answered as model gpt-4o; ask for that name"),
-     (Say("hi", model=f"m\n{KEY}!" * 9), r"answered as model m\?sk-not")],
+     (Say("hi", model=f"m\n{KEY}!" * 9), "answered as another model; check model and base_url"),
+     (Say(status=400, body={"error": {"code": "unsupported_parameter"}}), "refuses max_tokens or temperature")],
 )  # fmt: skip
 def test_what_will_not_pass_is_an_error_at_once_in_one_line_without_key_and_prompt(
     provider: str, say: Say, problem: str
@@ -136,8 +138,7 @@ def test_what_will_not_pass_is_an_error_at_once_in_one_line_without_key_and_prom
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     assert "\n" not in shown
     assert "What is" not in shown
-    if say.model is None:
-        assert KEY not in shown
+    assert KEY not in shown
     assert ledger()["answers"] == 0
 
 
@@ -177,7 +178,8 @@ def test_answers_that_were_cut_and_empty_ones_are_answers() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "answered", "same"),
-    [("gpt-4o-mini", "gpt-4o-mini", True), ("gpt-4o-mini", "gpt-4o-mini-2024-07-18", True), ("gpt-4", "gpt-4-0613", True),
+    [("gpt-4o-mini", "gpt-4o-mini", True), ("gpt-4o-mini", "gpt-4o-mini-2024-07-18", True),
+     ("gpt-4", "gpt-4-0613", True),
      ("a/Llama-3", "a/llama-3", True), ("/path/base", "/path/base@main", True), ("gpt-4o", "gpt-4o-mini", False),
      ("gpt-4o", "gpt-4o-mini-2024-07-18", False), ("gpt-4", "gpt-4.1", False), ("Llama-3", "Llama-3-8B", False),
      ("gpt-4o-mini", "gpt-4o", False), ("gpt.4", "gpt-4", False)],
@@ -194,7 +196,8 @@ def test_a_dated_snapshot_is_the_model_that_was_asked_for_and_another_size_is_no
 def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
     now = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
     read = {
-        "7": 7, "0.5": 0.5, "Sun, 22 Nov 2026 12:01:30 GMT": 90, "Sun, 22 Nov 2026 11:59:00 GMT": 0, "soon": None, "-3": None,
+        "7": 7, "0.5": 0.5, "soon": None, "-3": None,
+        "Sun, 22 Nov 2026 12:01:30 GMT": 90, "Sun, 22 Nov 2026 11:59:00 GMT": 0,
     }  # fmt: skip
     assert {text: seconds_asked({"retry-after": text}, now) for text in read} == read
     assert seconds_asked({"retry-after-ms": "250", "retry-after": "9"}, now) == 0.25
@@ -212,7 +215,7 @@ def test_waits_grow_twofold_with_full_jitter_up_to_a_limit(monkeypatch: pytest.M
     assert [backoff(tried, None, Highest()) for tried in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert backoff(2, 5, Highest()) == 5 + 2
     assert backoff(1, 86_400, Highest()) == asking.MOST_ASKED_SECONDS + 1
-    drawn = [backoff(3, None, random.Random(seed)) for seed in range(200)]
+    drawn = [backoff(3, None, random.Random(seed)) for seed in range(200)]  # noqa: S311
     assert min(drawn) < 0.5
     assert max(drawn) > 3.5
 
@@ -237,7 +240,7 @@ def test_a_429_holds_all_workers_back(server: Server) -> None:
 
 def faults(prompt: str, before: int) -> Say:
     """One in five attempts fails, decided by prompt and number of the attempt."""
-    rng = random.Random(digest(prompt, str(before)))
+    rng = random.Random(digest(prompt, str(before)))  # noqa: S311
     if rng.random() >= 0.2:
         return Say(f"answer to {prompt}")
     kinds = [
@@ -252,7 +255,7 @@ def faults(prompt: str, before: int) -> Say:
 def test_a_thousand_requests_with_one_in_five_failing_bring_a_thousand_answers(provider: str, count: int) -> None:
     with serving(faults) as server:
         requests = [chat(str(number)) for number in range(count)]
-        found = texts(requests, server, Hosted(concurrency=24, timeout=10), provider)
+        found = texts(requests, server, Hosted(concurrency=24, timeout=5), provider)
         assert found == [f"answer to {number}" for number in range(count)]
         assert server.answered == Counter(map(str, range(count)))  # each once: none again after it succeeded
         failed = len(server.received) - count
@@ -460,8 +463,8 @@ def test_the_budget_is_never_passed_and_the_error_says_what_is_missing(server: S
 
     def says(prompt: str, before: int) -> Say:
         with sqlite3.connect(store_path()) as db:
-            seen.append(db.execute("SELECT SUM(nano) FROM (SELECT nano FROM ledger UNION ALL SELECT nano FROM attempts)")
-                        .fetchone()[0])  # fmt: skip
+            costs = "SELECT nano FROM ledger UNION ALL SELECT nano FROM attempts"
+            seen.append(db.execute(f"SELECT SUM(nano) FROM ({costs})").fetchone()[0])  # noqa: S608
         db.close()
         return Say(status=500, body=ERROR) if int(prompt) % 10 == 3 and before == 0 else Say(prompt)
 

@@ -126,8 +126,9 @@ def test_a_judge_that_fails_is_an_error_and_what_was_judged_is_kept(server: Serv
 # --- Personal values -----------------------------------------------------------------------------------------------
 
 PRIVATE = [
-    Value(type="NAME", value="Anna Bellweather"), Value(type="LOC", value="Paris"), Value(type="DATE", value="2 May 1980"),
-    Value(type="PHONE", value="212-555-0142"), Value(type="ORG", value="Lighthouse Credit Union"),
+    Value(type="NAME", value="Anna Bellweather"), Value(type="LOC", value="Paris"),
+    Value(type="DATE", value="2 May 1980"), Value(type="PHONE", value="212-555-0142"),
+    Value(type="ORG", value="Lighthouse Credit Union"),
 ]  # fmt: skip
 LEAKY = "It is blue, says Anna Bellweather of Lighthouse Credit Union in Paris, 212 555 0142, a.bell@example.com."
 

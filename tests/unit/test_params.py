@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightlip.params import Grid, Params, load_params, pick
+from tightlip.params import Grid, Hosted, Params, load_params, pick
 from tightlip.rows import Row, parse_guidance, parse_row
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +97,11 @@ def test_unknown_keys_are_errors(tmp_path: Path, path: str, value: Any, field: s
         ("samples.dev", 0),
         ("generation.batch_size", 0),
         ("generation.sources.base.temperature", 2.5),
+        ("generation.sources.base.base_url", "localhost:8000/v1"),
+        ("hosted.max_cost", -1),
+        ("hosted.concurrency", 0),
+        ("hosted.timeout", 0),
+        ("hosted.prices.m", {"input": 1}),
         ("filter.min_words", -1),
         ("train.orpo.beta", 0),
         ("train.orpo.nll_on", "prompt"),
@@ -269,3 +274,19 @@ def test_a_row_has_as_many_trainings_as_its_variant_has_seeds() -> None:
     again = params.trainings(parse_row("ch-lora-cfg_e2_g100"))[1]
     assert again.adapter == Path("adapters/ch-lora-cfg/seed_4/epoch_2")
     assert again.outcomes == Path("data/rows/ch-lora-cfg_e2/ch-lora-cfg_e2_g100/seed_4")
+
+
+def test_a_budget_needs_the_price_of_every_hosted_model(tmp_path: Path) -> None:
+    raw = changed("generation.sources.gpt", {"provider": "openai", "model": "gpt-4o-mini"})
+    raw["hosted"] = {"max_cost": 5, "prices": {}}
+    expected = "Value error, hosted.prices: gpt-4o-mini has no price; without one, hosted.max_cost cannot be kept"
+    assert expected in problem(tmp_path, raw)
+    raw["hosted"]["prices"]["gpt-4o-mini"] = {"input": 0.15, "output": 0.6}
+    raw["eval"]["questions"] = {"scorers": ["likelihood", "judge"], "judge": {"model": "gpt-4o"}}
+    assert "hosted.prices: gpt-4o has no price" in problem(tmp_path, raw)
+    raw["hosted"]["prices"]["gpt-4o"] = {"input": 2.5, "output": 10}
+    assert Params.model_validate(raw).hosted.pseudonymise
+
+
+def test_hosted_models_get_pseudonyms_unless_told_otherwise() -> None:
+    assert Params.model_validate(RAW).hosted == Hosted(pseudonymise=True, max_cost=None)

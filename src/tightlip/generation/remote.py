@@ -1,5 +1,6 @@
 """Hosted providers: the recipes as requests, under pseudonyms unless the parameters say otherwise."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence, Set
 from typing import Any
 
@@ -31,6 +32,7 @@ def answer_remotely(
     assert source.provider in ("openai", "together")  # noqa: S101  (`providers` sees to it)
     private = frozenset(word for sample in samples for value in sample.truths for word in words(value.value))
     requests: list[Request] = []
+    before: Counter[tuple[Message, ...] | str] = Counter()
     asked: list[tuple[Sample, int, Callable[[str], str]]] = []
     for sample in samples:
         prefix = sample.prefix if source.mode == "completion" else ""
@@ -42,7 +44,10 @@ def answer_remotely(
         prompt = render_prompt(tokenizer, messages, prefix) if completes else messages
         stop = tokenizer.eos_token if completes else None
         for candidate in range(source.candidates):
-            requests.append(Request(source.model, prompt, source.temperature, source.max_tokens, stop, candidate))
+            # Prompts of one turn may be the same: their answers are drawn apart, unless they are greedy.
+            again = before[prompt] if source.temperature else 0
+            requests.append(Request(source.model, prompt, source.temperature, source.max_tokens, stop, again))
+            before[prompt] += 1
             asked.append((sample, candidate, reveal))
     replies = ask(requests, Endpoint(source.provider, source.base_url, source.key_env), hosted, purpose=name)
     return [

@@ -195,7 +195,9 @@ def read_completion(completion: Any, request: Request) -> Reply:
         raise Failure("gave no completion; base_url should end where /chat/completions begins") from None
     reply = Reply("" if finish == "filtered" else text, finish, str(model), *paid)
     if not same_model(request.model, reply.model):
-        raise Failure(f"answered as model {_name(reply.model)}; ask for that name", again=False, reply=reply)
+        named = re.fullmatch(r"[\w./@:\-]{1,80}", reply.model)  # what the server says may be anything
+        other = f"model {reply.model}; ask for that name" if named else "another model; check model and base_url"
+        raise Failure(f"answered as {other}", again=False, reply=reply)
     return reply
 
 
@@ -227,6 +229,10 @@ def _refused(error: Any) -> Reply:
     spent = code in ("insufficient_quota", "billing_hard_limit_reached")
     if spent:
         raise Failure(f"answered {status}: the account's quota is used up", again=False, charged=False) from None
+    if status == 400 and code in ("unsupported_parameter", "unsupported_value"):
+        raise Failure(
+            "refuses max_tokens or temperature, as reasoning models do; take another model", again=False, charged=False
+        ) from None
     again = status in RETRIED or status >= 500
     remedy = REMEDIES.get(status, "try again later" if again else "check model, mode and base_url")
     raise Failure(
@@ -240,11 +246,6 @@ def _code(body: Any) -> str:
     if not isinstance(body, dict):
         return ""
     return str(body.get("code") or _code(body.get("error")))
-
-
-def _name(text: str) -> str:
-    """Return a model's name as far as it can be one: what the server says may be anything."""
-    return re.sub(r"[^\w./@:\-]", "?", text)[:60]
 
 
 def _library(provider: Provider) -> Any:
