@@ -344,6 +344,13 @@ def test_git_and_make_clean_leave_the_answers_alone() -> None:
     assert ".answers" not in re.findall(r"^clean:.*\n\t(.*)", (root / "Makefile").read_text(), re.MULTILINE)[0]
 
 
+def test_the_ledger_is_no_output_of_a_stage() -> None:
+    """It is history, and no stage depends on it."""
+    for name in ("dvc.yaml", "evidence/dvc.yaml"):
+        pipeline = (Path(__file__).parents[2] / name).read_text()
+        assert not re.search(r"^ *- metrics(/|/ledger.json)?(:|$)", pipeline, re.MULTILINE)
+
+
 CHILD = """
 import sys
 from tightlip.hosted.asking import ask
@@ -527,6 +534,11 @@ def test_no_log_holds_key_or_prompt(server: Server, provider: Any, caplog: pytes
         logging.getLogger().setLevel(logging.WARNING)
     assert "What is" not in caplog.text
     assert KEY not in caplog.text
+
+
+def test_nothing_asked_leaves_no_trace(project: Path) -> None:
+    assert ask([], Endpoint("openai"), SETTINGS, purpose="test") == []
+    assert not list(project.iterdir())
 
 
 def test_asking_leaves_no_event_loop_behind(server: Server) -> None:

@@ -157,7 +157,7 @@ def spellings(value: Value) -> st.SearchStrategy[str]:
 
 FILLING = st.one_of(
     st.sampled_from([" ", ", ", ". ", " and ", "\n", " on 3 March ", " at 12 ", "-", "/", "'", " (", ") ",
-                     " The Union ",                     " may "]),
+                     " The Union ", " may "]),
     st.text(max_size=8),
 )  # fmt: skip
 

@@ -40,6 +40,8 @@ def ask(requests: Sequence[Request], endpoint: Endpoint, settings: Hosted, *, pu
     Raises:
         ValueError: no key, a request that failed for good, or a budget that does not suffice; it says what is missing.
     """
+    if not requests:
+        return []
     by_key = {request_key(request, endpoint): request for request in requests}
     with open_store(store_path()) as store:
         try:
