@@ -62,5 +62,5 @@ ui: $(STAMP)  ## browse runs, tables and registered models in MLflow at http://1
 	@echo "The rows of the tables: http://127.0.0.1:$(or $(PORT),5000)/#/experiments/1/runs?viewStateShareKey=rows"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --workers 1 --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts --host 127.0.0.1 --port $(or $(PORT),5000)
 
-clean:  ## remove models, data, adapters, reports, scratch and MLflow's store; metrics/ and dvc.lock stay
+clean:  ## remove models, data, adapters, reports, scratch and MLflow's store; metrics/, dvc.lock and paid answers stay
 	rm -rf models data adapters report.html report-full.html .scratch mlflow.db mlartifacts .dvc/cache .dvc/tmp

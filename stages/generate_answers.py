@@ -20,8 +20,8 @@ def main(source: str) -> int:
     told = (recipe.model_dump_json(), *map(str, numbers), Path("models/base"))
     key = digest(*told, *code("generation", "guidance", "models", "prompts.py"))
     answers = answer(
-        samples, source, recipe, base="models/base", ner_model=params.filter.spacy_model, max_prompt_tokens=numbers[0],
-        batch_size=numbers[1], seed=numbers[2], scratch=scratch("generate_answers", key),
+        samples, source, recipe, hosted=params.hosted, base="models/base", ner_model=params.filter.spacy_model,
+        max_prompt_tokens=numbers[0], batch_size=numbers[1], seed=numbers[2], scratch=scratch("generate_answers", key),
     )  # fmt: skip
     write_jsonl(f"data/answers/{source}.jsonl", answers)
     return len(answers)

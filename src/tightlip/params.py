@@ -30,6 +30,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 Scorer = Literal["likelihood", "match", "judge"]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1), AfterValidator(_different)]
 
 
@@ -210,6 +211,7 @@ class Source(Block):
         provider: `local` (the base model here), `rewriter` (rule-based), `openai` or `together`.
         model: hosted model name; empty for the local providers.
         base_url: another OpenAI-compatible endpoint.
+        key_env: environment variable with the key; OPENAI_API_KEY or TOGETHER_API_KEY without.
         mode: `completion` continues the rendered template, `chat` sends messages.
         nudge: prefix the last user message with the paper's nudge.
         start_with: tell a chat model to start with the sample's prefix.
@@ -220,7 +222,8 @@ class Source(Block):
 
     provider: Literal["local", "rewriter", "openai", "together"]
     model: str = ""
-    base_url: str | None = None
+    base_url: Url | None = None
+    key_env: str | None = Field(None, min_length=1)
     mode: Literal["completion", "chat"] = "completion"
     nudge: bool = False
     start_with: bool = False
@@ -261,6 +264,35 @@ class Generation(Block):
     batch_size: Count = 32
     harmless: Harmless = Harmless()
     sources: dict[Name, Source] = Field(min_length=1)
+
+
+class Price(Block):
+    """What a hosted model costs.
+
+    Attributes:
+        input, output: dollars per million tokens of prompts and of answers.
+    """
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Hosted(Block):
+    """How hosted models are asked, as sources and as judge.
+
+    Attributes:
+        pseudonymise: replace personal values by surrogates before a request leaves this machine.
+        max_cost: dollars that all requests of this project together may cost, ever; None sets no limit.
+        prices: by model; with `max_cost`, every hosted model needs one.
+        concurrency: requests under way at a time.
+        timeout: seconds per attempt.
+    """
+
+    pseudonymise: bool = True
+    max_cost: float | None = Field(None, ge=0)
+    prices: dict[str, Price] = {}
+    concurrency: Count = 8
+    timeout: float = Field(60, gt=0)
 
 
 class Filter(Block):
@@ -433,14 +465,16 @@ class Judge(Block):
     """The model that judges generated answers under the paper's prompt (appendix B).
 
     Attributes:
+        provider: whose client asks it.
         model: its name at the endpoint.
         base_url: another OpenAI-compatible endpoint.
-        key_env: environment variable that holds the key.
+        key_env: environment variable with the key; OPENAI_API_KEY or TOGETHER_API_KEY without.
     """
 
+    provider: Literal["openai", "together"] = "openai"
     model: str = Field(min_length=1)
-    base_url: str | None = None
-    key_env: str = Field("OPENAI_API_KEY", min_length=1)
+    base_url: Url | None = None
+    key_env: str | None = Field(None, min_length=1)
 
 
 class Questions(Block):
@@ -607,6 +641,7 @@ class Params(Block):
     subtract: Subtract
     samples: Samples
     generation: Generation
+    hosted: Hosted = Hosted()
     filter: Filter
     pairs: Pairs
     train: Train
@@ -636,6 +671,17 @@ class Params(Block):
                     f"dialogues: {path} is not in {CONVERSATIONS}/, where DVC sees a change; put it or a link to it "
                     f"there{remedy}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _prices_known(self) -> "Params":
+        asked = {
+            source.model for source in self.generation.sources.values() if source.provider in ("openai", "together")
+        }
+        judge = self.eval.questions.judge
+        missing = (asked | ({judge.model} if judge else set())) - set(self.hosted.prices)
+        if self.hosted.max_cost is not None and missing:
+            raise ValueError(f"hosted.prices: {min(missing)} has no price; without one, hosted.max_cost cannot be kept")
         return self
 
     @model_validator(mode="after")

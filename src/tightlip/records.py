@@ -125,14 +125,15 @@ class Answer(Record):
         source: name of the recipe that made it.
         candidate: number of the candidate for this sample and source, from 0.
         text: continuation of the sample's prefix.
-        finish: `stop` if the model ended the answer itself, `length` if it was cut.
+        finish: `stop` if the model ended the answer itself, `length` if it was cut, `filtered` if a hosted provider's
+            content filter kept it back; then the text is empty.
     """
 
     sample_id: str
     source: str
     candidate: int = Field(ge=0)
     text: str
-    finish: Literal["stop", "length"]
+    finish: Literal["stop", "length", "filtered"]
 
 
 class FilteredAnswer(Answer):

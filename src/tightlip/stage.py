@@ -44,6 +44,7 @@ def stage_command(function: Callable[..., int]) -> click.Command:
     def run(*args: Any, **kwargs: Any) -> None:
         name = "@".join([Path(sys.argv[0]).stem, *sys.argv[1:]])
         end_with_parent()
+        load_keys()
         try:
             with stoppable(), locked(Path(SCRATCH, "locks", f"{name}.lock")):
                 sweep_leftovers()
@@ -63,6 +64,16 @@ def stage_command(function: Callable[..., int]) -> click.Command:
             raise
 
     return click.command()(run)
+
+
+def load_keys() -> None:
+    """Take the keys in the project's `.env` into the environment, which goes first where both have one.
+
+    DVC's experiments run in folders without that file; DVC_ROOT leads them to the project.
+    """
+    from dotenv import load_dotenv
+
+    load_dotenv(Path(os.environ.get("DVC_ROOT", "."), ".env"), override=False)
 
 
 def record(name: str, rows: int, seconds: float) -> None:

@@ -502,18 +502,22 @@ def test_written_answers_are_scored_beside_the_likelihood(
     def match(replies: Any, questions: Any, numbered: bool) -> list[ScoredAnswer]:
         return [scored("correct" if replies == BARE else "incorrect"), scored(None)]
 
-    def judge(answers: Any, questions: Any, **settings: Any) -> list[ScoredAnswer]:
-        judged.append((answers, settings["model"]))
+    def judge(answers: Any, questions: Any, judge: Any, hosted: Any, private: Any) -> list[ScoredAnswer]:
+        judged.append((answers, judge.model, list(private)))
         return [scored("correct"), scored("correct")]
 
     monkeypatch.setattr("tightlip.evaluation.generated.generate_answers", lambda _, __, ___, asking, **____: asking)
     monkeypatch.setattr("tightlip.evaluation.generated.match_answers", match)
     monkeypatch.setattr("tightlip.evaluation.judge.judge_answers", judge)
+    monkeypatch.chdir(tmp_path)
+    entity = Entity(type="NAME", value="Ana", start=3, end=6)
+    turns = (Turn(role="user", content="Hi Ana", entities=(entity,)), Turn(role="assistant", content="Hi."))
+    write_jsonl("data/dialogues.jsonl", [Dialogue(id="d1", domain="test", split="test", turns=turns)])
     found = outcomes_of("ch-lora_e1_g100", examiner_of(tmp_path, params=params), [sample(0, "Who?")]).figures
     assert [found[name] for name in ("match_pct", "match_n_unscored", "match_deployed_pct", "judge_deployed_pct")] == [
         50.0, 1, 0.0, 100.0,
     ]  # fmt: skip
-    assert judged == [(["a", "a"], "m")] * 2
+    assert judged == [(["a", "a"], "m", [Value(type="NAME", value="Ana")])] * 2
 
 
 def test_masking_answers_cannot_change_the_options_scores(tmp_path: Path, answered: list[Asking]) -> None:

@@ -1,90 +1,54 @@
-"""The judge, over HTTP: an endpoint on this machine stands in for the hosted one."""
+"""The judge, over HTTP: a server on this machine stands in for the hosted one."""
 
 import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hosted_server import KEY, Say, Server, serving
 
 from tightlip.evaluation.generated import answer_figures
 from tightlip.evaluation.judge import judge_answers, judge_prompt, read_verdict
-from tightlip.models.hosted import OPENAI_URL, connect
-from tightlip.records import Question, ScoredAnswer
+from tightlip.hosted import asking
+from tightlip.params import Hosted, Judge
+from tightlip.pii.matching import find_values
+from tightlip.records import Question, ScoredAnswer, Value
 
-KEY = "sk-not-to-be-shown"
 QUESTION = Question(
     question_id=1, question="Which {colour}?", options=("Red", "Blue", "Green"), answer="B", answer_index=1,
     category="other", src="test",
 )  # fmt: skip
 
 
-class Endpoint(ThreadingHTTPServer):
-    """Judges an answer by the table `says`; a list is worked off from request to request."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.says: dict[str, list[Any]] = {}
-        self.requests: list[dict[str, Any]] = []
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
-
-    def asked(self) -> list[str]:
-        """The answers that were sent, in any order."""
-        return sorted(answer_of(request) for request in self.requests)
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Says "Correct" to the answer "blue" and to no other."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(asking, "BACKOFF_SECONDS", 0.001)
+    with serving(lambda prompt, before: Say("Correct" if answer_in(prompt) == "blue" else "Incorrect.")) as server:
+        yield server
 
 
-class Handler(BaseHTTPRequestHandler):
-    server: Endpoint
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append({**request, "path": self.path, "key": self.headers["Authorization"]})
-        said = self.server.says[answer_of(request)]
-        reply = said.pop(0) if len(said) > 1 else said[0]
-        status = reply if isinstance(reply, int) else 200
-        body = reply if isinstance(reply, dict) else {"error": {"message": f"no, {KEY}: {request['messages']}"}}
-        if isinstance(reply, str) or reply is None:
-            message = {"role": "assistant", "content": reply}
-            choice = {"index": 0, "finish_reason": "stop", "message": message}
-            body = {"id": "1", "object": "chat.completion", "created": 1, "model": "judge", "choices": [choice]}
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("retry-after-ms", "1")
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-def answer_of(request: dict[str, Any]) -> str:
-    found = re.search(r"Answer to check: (.*?)\n\nReturn just", request["messages"][0]["content"], re.DOTALL)
+def answer_in(prompt: str) -> str:
+    found = re.search(r"Answer to check: (.*?)\n\nReturn just", prompt, re.DOTALL)
     assert found
     return found.group(1)
 
 
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    monkeypatch.setenv("TEST_KEY", KEY)
-    server = Endpoint()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def asked(server: Server) -> list[str]:
+    """The answers that were sent, in any order."""
+    return sorted(map(answer_in, server.prompts))
 
 
-def judged(endpoint: Endpoint, scratch: Path, answers: list[str], model: str = "judge") -> list[ScoredAnswer]:
-    return judge_answers(
-        answers, [QUESTION] * len(answers), model=model, base_url=endpoint.url, key_env="TEST_KEY", scratch=scratch,
-        progress="judge",
-    )  # fmt: skip
+def judged(
+    server: Server, answers: list[str], private: Any = (), question: Question = QUESTION, **hosted: Any
+) -> list[ScoredAnswer]:
+    judge = Judge(model="judge", base_url=server.url)
+    return judge_answers(answers, [question] * len(answers), judge, Hosted(**hosted), private)
 
 
 def test_the_judge_reads_the_prompt_of_the_paper() -> None:
@@ -112,18 +76,17 @@ def test_one_word_is_a_verdict_and_all_else_is_none(reply: str, verdict: str | N
     assert read_verdict(reply) == verdict
 
 
-def test_answers_are_judged_in_order_and_only_correct_counts(endpoint: Endpoint, tmp_path: Path) -> None:
-    endpoint.says = {
-        "blue": ["Correct"], "red": ["Incorrect."], "both": ["Can’t tell"], "odd": ["Why not?"], "mute": [None]
-    }  # fmt: skip
-    scored = judged(endpoint, tmp_path, ["red", "blue", "", "both", " \n", "odd", "mute", "blue"])
+def test_answers_are_judged_in_order_and_only_correct_counts(server: Server) -> None:
+    says = {"blue": "Correct", "red": "Incorrect.", "both": "Can’t tell", "odd": "Why not?", "mute": ""}
+    server.says = lambda prompt, before: Say(says[answer_in(prompt)])
+    scored = judged(server, ["red", "blue", "", "both", " \n", "odd", "mute", "blue"])
     assert [row.verdict for row in scored] == ["incorrect", "correct", None, None, None, None, None, "correct"]
     assert [row.answer for row in scored[:3]] == ["red", "blue", ""]
-    assert endpoint.asked() == ["blue", "both", "mute", "odd", "red"]  # nothing empty, nothing twice
-    request = endpoint.requests[0]
-    assert (request["path"], request["key"]) == ("/v1/chat/completions", f"Bearer {KEY}")
-    assert (request["model"], request["temperature"], request["max_tokens"]) == ("judge", 0, 8)
-    assert [message["role"] for message in request["messages"]] == ["user"]
+    assert asked(server) == ["blue", "both", "mute", "odd", "red"]  # nothing empty, nothing twice
+    request = server.received[0]
+    assert (request.path, request.headers["authorization"]) == ("/v1/chat/completions", f"Bearer {KEY}")
+    assert (request.body["model"], request.body["temperature"], request.body["max_tokens"]) == ("judge", 0, 8)
+    assert [message["role"] for message in request.body["messages"]] == ["user"]
     assert answer_figures(scored, "judge") == {
         "n_questions": 8,
         "judge_n_correct": 2,
@@ -132,63 +95,62 @@ def test_answers_are_judged_in_order_and_only_correct_counts(endpoint: Endpoint,
     }
 
 
-def test_what_was_judged_is_not_paid_for_again(
-    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_was_judged_is_not_paid_for_again_and_is_in_the_ledger(
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoint.says = {"blue": ["Correct"], "red": ["Incorrect"], "odd": ["Perhaps"]}
-    first = judged(endpoint, tmp_path, ["blue", "odd"])
-    assert judged(endpoint, tmp_path, ["blue", "odd", "red"])[:2] == first
-    assert endpoint.asked() == ["blue", "odd", "red"]
-    judged(endpoint, tmp_path, ["blue"], model="another")
-    assert endpoint.asked() == ["blue", "blue", "odd", "red"]
-    monkeypatch.delenv("TEST_KEY")
-    assert judged(endpoint, tmp_path, ["blue", "odd"]) == first
-    kept = [path.read_text() for path in tmp_path.iterdir()]
-    assert sorted(kept) == ['"Correct"\n', '"Correct"\n', '"Incorrect"\n', '"Perhaps"\n']
+    first = judged(server, ["blue", "odd"])
+    assert judged(server, ["blue", "odd", "red"])[:2] == first
+    assert asked(server) == ["blue", "odd", "red"]
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert judged(server, ["blue", "odd"]) == first
+    found = json.loads(Path("metrics/ledger.json").read_text())["judge"]["judge"]
+    assert (found["requests"], found["answers"], found["cache_hits"]) == (3, 3, 4)
 
 
-def test_what_may_pass_is_tried_again(endpoint: Endpoint, tmp_path: Path) -> None:
-    endpoint.says = {"blue": [500, 429, "Correct"]}
-    assert judged(endpoint, tmp_path, ["blue"])[0].verdict == "correct"
-    assert len(endpoint.requests) == 3
+def test_a_budget_holds_for_the_judge_too(server: Server) -> None:
+    with pytest.raises(ValueError, match=r"^hosted\.max_cost: .* the next request for judge may cost"):
+        judged(server, ["blue"], max_cost=1e-6, prices={"judge": {"input": 1, "output": 1}})
+    assert not server.received
 
 
-@pytest.mark.parametrize(
-    ("reply", "tries", "problem"),
-    [(401, 1, "answered 401; check key, model and base_url"), (503, 6, "answered 503; "),
-     ({"choices": []}, 1, "gave no chat completion; check base_url")],
-)  # fmt: skip
-def test_an_endpoint_that_fails_is_an_error_in_one_line_without_key_and_prompt(
-    endpoint: Endpoint, tmp_path: Path, reply: Any, tries: int, problem: str
-) -> None:
-    endpoint.says = {"blue": ["Correct"], "red": [reply]}
-    judged(endpoint, tmp_path, ["blue"])
-    with pytest.raises(ValueError, match=rf"^127\.0\.0\.1, model judge: {problem}") as caught:
-        judged(endpoint, tmp_path, ["blue", "red"])
-    assert len(endpoint.requests) == 1 + tries
-    shown = str(caught.value)
-    assert caught.value.__suppress_context__ or caught.value.__context__ is None
-    assert "\n" not in shown
-    assert KEY not in shown
-    assert "colour" not in shown
-    endpoint.says["red"] = ["Incorrect"]
-    assert [row.verdict for row in judged(endpoint, tmp_path, ["blue", "red"])] == ["correct", "incorrect"]
-    assert endpoint.asked().count("blue") == 1  # what was there is kept
+def test_a_judge_that_fails_is_an_error_and_what_was_judged_is_kept(server: Server) -> None:
+    server.says = lambda prompt, before: Say("Correct") if answer_in(prompt) == "blue" else Say(status=401)
+    judged(server, ["blue"])
+    with pytest.raises(ValueError, match=r"^127\.0\.0\.1, model judge: answered 401; check the key \(1 of 1 answers"):
+        judged(server, ["blue", "red"])
+    server.says = lambda prompt, before: Say("Incorrect")
+    assert [row.verdict for row in judged(server, ["blue", "red"])] == ["correct", "incorrect"]
+    assert asked(server).count("blue") == 1
 
 
-def test_an_endpoint_that_is_not_there_is_an_error_in_one_line(endpoint: Endpoint, monkeypatch: Any) -> None:
-    from tightlip.models.hosted import chat
+# --- Personal values -----------------------------------------------------------------------------------------------
 
-    client = connect("TEST_KEY", "http://127.0.0.1:9/v1", max_retries=0)
-    with client, pytest.raises(ValueError, match=r"^127\.0\.0\.1, model m: cannot be reached \(APIConnectionError\); "):
-        chat(client, "m", [], temperature=0, max_tokens=1)
+PRIVATE = [
+    Value(type="NAME", value="Anna Bellweather"), Value(type="LOC", value="Paris"),
+    Value(type="DATE", value="2 May 1980"), Value(type="PHONE", value="212-555-0142"),
+    Value(type="ORG", value="Lighthouse Credit Union"),
+]  # fmt: skip
+LEAKY = "It is blue, says Anna Bellweather of Lighthouse Credit Union in Paris, 212 555 0142, a.bell@example.com."
 
 
-def test_a_key_is_required_and_the_endpoint_is_that_of_the_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TEST_KEY", raising=False)
-    with pytest.raises(ValueError, match=r"^TEST_KEY: no key in this environment variable; set it"):
-        connect("TEST_KEY")
-    monkeypatch.setenv("TEST_KEY", KEY)
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/elsewhere")
-    with connect("TEST_KEY") as client:
-        assert str(client.base_url) == f"{OPENAI_URL}/"
+def test_the_judge_reads_surrogates_for_personal_values(server: Server) -> None:
+    scored = judged(server, [LEAKY, "anna!"], PRIVATE)
+    assert [row.answer for row in scored] == [LEAKY, "anna!"]  # on record is what the model said
+    for request in server.received:
+        sent = request.raw.decode()
+        assert not find_values(sent, [*PRIVATE, Value(type="EMAIL", value="a.bell@example.com")])
+        assert "bell" not in sent.casefold()
+    assert any("It is blue, says " in prompt and "Credit Union" in prompt for prompt in server.prompts)
+
+
+def test_what_the_question_itself_says_is_public(server: Server) -> None:
+    """Or the judge could not see that an answer is right."""
+    capital = QUESTION.model_copy(update={"question": "Capital of France?", "options": ("Paris", "Lyon", "Nice")})
+    judged(server, ["Paris, says Anna Bellweather"], PRIVATE, capital)
+    assert asked(server)[0].startswith("Paris, says ")
+    assert "Anna" not in asked(server)[0]
+
+
+def test_values_are_sent_as_they_are_only_where_the_parameters_say_so(server: Server) -> None:
+    judged(server, [LEAKY], PRIVATE, pseudonymise=False)
+    assert asked(server) == [LEAKY]

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightlip.params import Dialogues, Grid, Params, load_params, need_watched, pick
+from tightlip.params import Dialogues, Grid, Hosted, Params, load_params, need_watched, pick
 from tightlip.rows import Row, parse_guidance, parse_row
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +97,11 @@ def test_unknown_keys_are_errors(tmp_path: Path, path: str, value: Any, field: s
         ("samples.dev", 0),
         ("generation.batch_size", 0),
         ("generation.sources.base.temperature", 2.5),
+        ("generation.sources.base.base_url", "localhost:8000/v1"),
+        ("hosted.max_cost", -1),
+        ("hosted.concurrency", 0),
+        ("hosted.timeout", 0),
+        ("hosted.prices.m", {"input": 1}),
         ("filter.min_words", -1),
         ("train.orpo.beta", 0),
         ("train.orpo.nll_on", "prompt"),
@@ -326,3 +331,19 @@ def test_a_link_to_a_folder_is_refused_since_dvc_does_not_see_into_it(
     need_watched(Dialogues(format="chat", path="conversations/a.jsonl", dev=0.1, test=0.1))
     with pytest.raises(ValueError, match=r"conversations/linked: DVC does not look into a link to a folder"):
         need_watched(Dialogues(format="chat", path="conversations/linked/a.jsonl", dev=0.1, test=0.1))
+
+
+def test_a_budget_needs_the_price_of_every_hosted_model(tmp_path: Path) -> None:
+    raw = changed("generation.sources.gpt", {"provider": "openai", "model": "gpt-4o-mini"})
+    raw["hosted"] = {"max_cost": 5, "prices": {}}
+    expected = "Value error, hosted.prices: gpt-4o-mini has no price; without one, hosted.max_cost cannot be kept"
+    assert expected in problem(tmp_path, raw)
+    raw["hosted"]["prices"]["gpt-4o-mini"] = {"input": 0.15, "output": 0.6}
+    raw["eval"]["questions"] = {"scorers": ["likelihood", "judge"], "judge": {"model": "gpt-4o"}}
+    assert "hosted.prices: gpt-4o has no price" in problem(tmp_path, raw)
+    raw["hosted"]["prices"]["gpt-4o"] = {"input": 2.5, "output": 10}
+    assert Params.model_validate(raw).hosted.pseudonymise
+
+
+def test_hosted_models_get_pseudonyms_unless_told_otherwise() -> None:
+    assert Params.model_validate(RAW).hosted == Hosted(pseudonymise=True, max_cost=None)

@@ -117,6 +117,40 @@ def test_scratch_without_dvc_lies_in_the_current_directory(tmp_path: Path, monke
     assert scratch("a", "b").resolve() == tmp_path / ".scratch/a/b"
 
 
+# --- Keys ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "TOGETHER_API_KEY"):
+        monkeypatch.setenv(name, "")  # so that it is put back after the test
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_keys_come_from_the_environment_or_from_the_projects_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=of-the-file\nTOGETHER_API_KEY=of-the-file\n")
+    monkeypatch.setenv("TOGETHER_API_KEY", "of-the-environment")
+    seen: list[str] = []
+    assert run(lambda: seen.extend([os.environ["OPENAI_API_KEY"], os.environ["TOGETHER_API_KEY"]]) or 1).exit_code == 0
+    assert seen == ["of-the-file", "of-the-environment"]
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_an_experiment_in_a_temporary_folder_finds_the_projects_keys(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=of-the-project\n")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.chdir(tmp_path / "temporary")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    seen: list[str] = []
+    assert run(lambda: seen.append(os.environ["OPENAI_API_KEY"]) or 1).exit_code == 0
+    assert seen == ["of-the-project"]
+
+
 # --- Parent and child ----------------------------------------------------------------------------------------------
 
 CHILD = (

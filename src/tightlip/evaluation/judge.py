@@ -2,65 +2,60 @@
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
-from tightlip.files import digest, read_json, write_json
-from tightlip.models.hosted import chat, connect
+from tightlip.hosted.asking import ask
+from tightlip.hosted.client import Endpoint, Request
+from tightlip.masking import by_word
+from tightlip.params import Hosted, Judge
+from tightlip.pii.matching import find_values
+from tightlip.pii.pseudonyms import Pseudonyms, words
 from tightlip.prompts import JUDGE, with_options
-from tightlip.records import Message, Question, ScoredAnswer
+from tightlip.records import Message, Question, ScoredAnswer, Value
 
 VERDICT_TOKENS = 8
-WORKERS = 8
 
 
 def judge_answers(
-    answers: Sequence[str],
-    questions: Sequence[Question],
-    *,
-    model: str,
-    base_url: str | None,
-    key_env: str,
-    scratch: Path,
-    progress: str,
+    answers: Sequence[str], questions: Sequence[Question], judge: Judge, hosted: Hosted, private: Sequence[Value]
 ) -> list[ScoredAnswer]:
     """Let a model judge every answer, in the order given; only its "Correct" counts.
 
-    "Can't tell" and what is no verdict are unscored, and so is an empty answer, which is not sent. A reply is kept in
-    `scratch` as soon as it is there, under the hash of what was asked: nothing is paid for twice.
+    "Can't tell" and what is no verdict are unscored, and so is an empty answer, which is not sent.
 
     Args:
         answers: what the model under test said.
         questions: what they answer.
-        model, base_url, key_env: of the judge (`params.Judge`).
-        scratch: directory of the replies.
-        progress: what is shown.
+        judge: the model that judges.
+        hosted: how it is asked.
+        private: true values of all dialogues; the judge gets surrogates for those in an answer, unless the question
+            says them too.
 
     Raises:
-        ValueError: there is no key, or the endpoint does not answer; replies so far are kept.
+        ValueError: see `asking.ask`.
     """
-    prompts = [
-        judge_prompt(answer, question) if answer.strip() else None
+    known = by_word(private)
+    texts = [
+        disguise(answer, question, known) if hosted.pseudonymise else answer
         for answer, question in zip(answers, questions, strict=True)
     ]
-    paths = {
-        prompt: scratch / f"{digest('judge', base_url or '', model, prompt)}.json"
-        for prompt in prompts
-        if prompt is not None
+    requests = {
+        number: _request(judge.model, judge_prompt(text, question))
+        for number, (text, question) in enumerate(zip(texts, questions, strict=True))
+        if text.strip()
     }
-    _ask(paths, model, base_url, key_env, progress)
-    verdicts = {prompt: read_verdict(read_json(path)) for prompt, path in paths.items()}
+    replies = ask(
+        list(requests.values()), Endpoint(judge.provider, judge.base_url, judge.key_env), hosted, purpose="judge"
+    )
+    verdicts = {number: read_verdict(reply.text) for number, reply in zip(requests, replies, strict=True)}
     return [
         ScoredAnswer(
             question_id=question.question_id,
             category=question.category,
             answer=answer,
-            verdict=None if prompt is None else verdicts[prompt],
+            verdict=verdicts.get(number),
         )
-        for answer, question, prompt in zip(answers, questions, prompts, strict=True)
+        for number, (answer, question) in enumerate(zip(answers, questions, strict=True))
     ]
 
 
@@ -70,23 +65,25 @@ def judge_prompt(answer: str, question: Question) -> str:
     return JUDGE.format(question=with_options(question), correct_answer=right, answer=answer)
 
 
+def disguise(answer: str, question: Question, known: dict[str, list[Value]]) -> str:
+    """Replace the personal values in an answer, but not what the question itself says.
+
+    Args:
+        answer: what the model under test said.
+        question: what it answers.
+        known: true values by their words (`masking.by_word`).
+    """
+    asked = with_options(question)
+    near = dict.fromkeys(value for word in words(answer) for value in known.get(word, ()))
+    values = [value for value in near if find_values(answer, [value]) and not find_values(asked, [value])]
+    return Pseudonyms([answer], values, words(asked), "judge").mask(answer)
+
+
 def read_verdict(reply: str) -> Literal["correct", "incorrect"] | None:
     """Read the judge's word, whatever its case, quotes and full stop; None for "Can't tell" and all else."""
     word = re.sub(r"^\W+|\W+$", "", reply).casefold()
     return "correct" if word == "correct" else "incorrect" if word == "incorrect" else None
 
 
-def _ask(paths: dict[str, Path], model: str, base_url: str | None, key_env: str, progress: str) -> None:
-    """Ask for every reply that is not kept yet, and keep it."""
-    missing = [prompt for prompt, path in paths.items() if not path.is_file()]
-    if not missing:
-        return
-    client = connect(key_env, base_url)
-
-    def ask(prompt: str) -> None:
-        messages = [Message(role="user", content=prompt)]
-        write_json(paths[prompt], chat(client, model, messages, temperature=0, max_tokens=VERDICT_TOKENS))
-
-    with client, ThreadPoolExecutor(WORKERS) as pool:
-        for _ in tqdm(pool.map(ask, missing), total=len(missing), desc=progress, unit="answer"):
-            pass
+def _request(model: str, prompt: str) -> Request:
+    return Request(model, (Message(role="user", content=prompt),), temperature=0, max_tokens=VERDICT_TOKENS)

@@ -15,7 +15,16 @@ from tightlip.models.note import trained_negative
 from tightlip.params import Params, Scorer
 from tightlip.pii.detectors import load_ner
 from tightlip.pii.redaction import redact
-from tightlip.records import LeakOutcome, Negative, Question, Sample, ScoredAnswer, UtilityOutcome
+from tightlip.records import (
+    Dialogue,
+    LeakOutcome,
+    Negative,
+    Question,
+    Sample,
+    ScoredAnswer,
+    UtilityOutcome,
+    Value,
+)
 from tightlip.rows import Row
 
 PACKAGE = Path(__file__).parents[1]
@@ -109,22 +118,20 @@ class Examiner:
             if "match" in wanted:
                 found[asking]["match"] = outcomes
             if "judge" in wanted:
-                found[asking]["judge"] = self._judged(questions, outcomes, str(asking))
+                found[asking]["judge"] = self._judged(questions, outcomes)
         return found
 
     def once(self, test: str, items: Sequence[str], compute: Callable[[], Any]) -> Any:
         """Compute a JSON value of another test with these items, or read it where it is in `scratch`."""
         return kept(self.scratch / f"{digest(test, self._identity, *items)}.json", compute)
 
-    def _judged(self, questions: Sequence[Question], written: Sequence[ScoredAnswer], name: str) -> list[ScoredAnswer]:
+    def _judged(self, questions: Sequence[Question], written: Sequence[ScoredAnswer]) -> list[ScoredAnswer]:
         from tightlip.evaluation.judge import judge_answers
 
-        judge = self.params.eval.questions.judge
+        judge, hosted = self.params.eval.questions.judge, self.params.hosted
         assert judge is not None  # noqa: S101  (params see to it)
-        return judge_answers(
-            [each.answer for each in written], questions, model=judge.model, base_url=judge.base_url,
-            key_env=judge.key_env, scratch=self.scratch, progress=f"judge answers, {name}",
-        )  # fmt: skip
+        private = self._private_values if hosted.pseudonymise else []
+        return judge_answers([each.answer for each in written], questions, judge, hosted, private)
 
     def _once(
         self,
@@ -176,6 +183,11 @@ class Examiner:
     def subject(self) -> Subject:
         """The model with what its tests need, loaded when first asked for."""
         return self.load()
+
+    @functools.cached_property
+    def _private_values(self) -> list[Value]:
+        """True values of all dialogues, which the judge must not read."""
+        return [value for dialogue in read_jsonl("data/dialogues.jsonl", Dialogue) for value in dialogue.values]
 
     @functools.cached_property
     def _identity(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tightlip.params import Source
+from tightlip.params import Hosted, Source
 from tightlip.records import Answer, Sample
 
 
@@ -12,6 +12,7 @@ def answer(
     name: str,
     source: Source,
     *,
+    hosted: Hosted,
     base: str,
     ner_model: str,
     max_prompt_tokens: int,
@@ -25,7 +26,8 @@ def answer(
         samples: what to answer.
         name: of the source.
         source: the recipe.
-        base: directory of the local provider's model.
+        hosted: how hosted models are asked.
+        base: directory of the local provider's model; its tokenizer measures and renders prompts for hosted ones.
         ner_model: with which the rewriter finds spans beyond the true values.
         max_prompt_tokens: longer prompts lose whole oldest exchanges.
         batch_size: samples per batch of the local provider.
@@ -33,7 +35,7 @@ def answer(
         scratch: where the local provider keeps answers; its name must decide all but the samples.
 
     Raises:
-        ValueError: the provider is not available.
+        ValueError: a hosted model does not answer, or the budget ends.
     """
     if source.provider == "local":
         from tightlip.generation.local import answer_locally
@@ -49,6 +51,7 @@ def answer(
         from tightlip.generation.rewriter import rewrite_samples
 
         return rewrite_samples(samples, name, source, ner_model=ner_model, seed=seed)
-    raise ValueError(
-        f"generation.sources.{name}: provider {source.provider!r} is not built in yet; use local or rewriter"
-    )
+    from tightlip.generation.remote import answer_remotely
+    from tightlip.models.chat import load_tokenizer
+
+    return answer_remotely(samples, name, source, hosted, load_tokenizer(base), max_prompt_tokens=max_prompt_tokens)

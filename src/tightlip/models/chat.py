@@ -188,6 +188,25 @@ def _plain(tokenizer: Any, text: str) -> list[int]:
     return ids[len(before) :] if ids[: len(before)] == before else encode_marked_chat(tokenizer, marked)
 
 
+def render_prompt(tokenizer: Any, messages: Sequence[Message], prefix: str) -> str:
+    """Render a conversation and the beginning of the answer as text, for a server that continues it.
+
+    Such a server tokenizes like this tokenizer: a BOS that it adds by itself is not in the text, and what a message says
+    that looks like a token of the template gets an invisible character into it.
+    """
+    known = style(tokenizer)
+
+    def broken(text: str) -> str:
+        return known.controls.sub(lambda found: f"{found[0][0]}\u200c{found[0][1:]}", text)
+
+    said = messages if known.takes_system else system_in_first_turn(messages)
+    shown = [{"role": message.role, "content": broken(message.content)} for message in said]
+    text = _render(tokenizer, shown, add_generation_prompt=True)
+    if tokenizer.bos_token and tokenizer.encode("")[:1] == [tokenizer.bos_token_id]:
+        text = text.removeprefix(tokenizer.bos_token)
+    return text + broken(prefix)
+
+
 def fit_messages(tokenizer: Any, messages: Sequence[Message], prefix: str, limit: int) -> tuple[Message, ...]:
     """Drop whole oldest exchanges, never the system prompt, until prompt and a sentence take at most `limit` tokens.
 

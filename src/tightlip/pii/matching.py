@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"\+?[\d\s().\-/]+")
 _MIN_NUMBER_DIGITS = 7
 
 # Words of a full name that name nobody.
-_TITLES = frozenset(
+TITLES = frozenset(
     re.findall(
         r"\w+",
         "dr mr mrs ms mx miss prof sir rev sr jr ii iii iv md phd dds dvm esq von van der del dos las los",
@@ -30,7 +30,7 @@ _BEFORE, _AFTER, _BETWEEN, _APART = r"(?<![^\W_])", r"(?![^\W_])", r"[\W_]{0,3}"
 
 # Given and family names that are also English words: alone, they count only with a capital letter, or every "will"
 # would be a leak of Will. Read out of Faker's lists of American names.
-_ORDINARY = frozenset(
+ORDINARY = frozenset(
     re.findall(
         r"\w+",
         """
@@ -141,13 +141,13 @@ def _forms(value: Value) -> tuple[_Form, ...]:
     forms = {whole: False}
     if value.type == "NAME":
         words = [word.strip(".,'\"()") for word in whole.split(" ")]
-        while words and words[0] in _TITLES:  # "Dr. Ana Ruiz" is named in full by "Ana Ruiz"
+        while words and words[0] in TITLES:  # "Dr. Ana Ruiz" is named in full by "Ana Ruiz"
             whole, words = whole.split(" ", 1)[-1], words[1:]
         forms.setdefault(whole, False)
         for word in words:
-            if len(words) > 1 and sum(char.isalpha() for char in word) >= _MIN_PART_LETTERS and word not in _TITLES:
+            if len(words) > 1 and sum(char.isalpha() for char in word) >= _MIN_PART_LETTERS and word not in TITLES:
                 forms.setdefault(word, True)
-    exact = [_Form(_bounded(form), form in _ORDINARY, part) for form, part in forms.items()]
+    exact = [_Form(_bounded(form), form in ORDINARY, part) for form, part in forms.items()]
     return (*exact, *(_Form(re.compile(pattern), near=True) for pattern in _near(whole, value.type)))
 
 

@@ -27,7 +27,8 @@ def filter_answers(
     """Judge every answer by its own text, without prompt and prefix, as the paper does.
 
     Reasons against an answer, each once and sorted: `ner:<label>`, `pattern:<label>`, `truth:<type>`,
-    `degenerate:<why>`, and `finish:length` for an answer that was cut, since "chosen" ends with EOS.
+    `degenerate:<why>`, `finish:length` for an answer that was cut, since "chosen" ends with EOS, and `finish:filtered`
+    for one that a provider's content filter kept back.
 
     Args:
         answers: candidates of any sources.
@@ -66,7 +67,7 @@ def _labels(detector: str, spans: Iterable[Span]) -> set[str]:
 
 
 def _form(answer: Answer, min_words: int) -> set[str]:
-    cut = {"finish:length"} if answer.finish == "length" else set()
+    cut = {f"finish:{answer.finish}"} if answer.finish != "stop" else set()
     why = degenerate(answer.text, answer.finish, min_words)
     return cut | {f"degenerate:{why}"} if why else cut
 
