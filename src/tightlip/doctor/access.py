@@ -31,10 +31,12 @@ def needed_keys(params: Params) -> dict[str, str]:
             needed.setdefault(HUB_KEY, []).append(field)
     for name, recipe in params.generation.sources.items():
         if recipe.provider in PROVIDER_KEYS:
-            needed.setdefault(PROVIDER_KEYS[recipe.provider], []).append(name)
+            key = getattr(recipe, "key_env", None) or PROVIDER_KEYS[recipe.provider]
+            needed.setdefault(key, []).append(name)
     asked = params.eval.questions
     if "judge" in asked.scorers and asked.judge:
-        needed.setdefault(asked.judge.key_env, []).append("judge")
+        key = asked.judge.key_env or PROVIDER_KEYS[getattr(asked.judge, "provider", "openai")]
+        needed.setdefault(key, []).append("judge")
     return {key: ", ".join(users) for key, users in needed.items()}
 
 

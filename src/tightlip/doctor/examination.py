@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +98,12 @@ def read_params(root: Path, profile: str | None) -> Params:
             raise ValueError(str(error).replace(str(out), f"conf/profile/{profile}.yaml")) from None
 
 
-def prices(params: Params) -> dict[str, tuple[float, float]]:
-    """Return what hosted models cost, $ per million tokens of prompts and of answers, where the parameters say."""
-    known = getattr(getattr(params, "hosted", None), "prices", None) or {}
-    return {model: (price.input, price.output) for model, price in known.items()}
+def hosted_terms(params: Params) -> tuple[dict[str, tuple[float, float]], int]:
+    """Return what hosted models cost, $ per million tokens of prompts and of answers, and how many requests may run."""
+    settings = getattr(params, "hosted", None)
+    known = getattr(settings, "prices", None) or {}
+    priced = {model: (price.input, price.output) for model, price in known.items()}
+    return priced, getattr(settings, "concurrency", 8)
 
 
 def cost(stage: Stage, known: dict[str, tuple[float, float]]) -> float | None:
@@ -158,8 +160,9 @@ def _plan(
         train = params.train
         speed = measure(config, shape, train.lora.rank, train.batch_size, length, words, imports, busy > machine.BUSY)
     planner = Planner(params, texts, shape, written_out=_on_cpu(gpu) and config.model_type == "llama")
-    found.stages, found.texts, found.shape, found.speed = planner.stages(), texts, shape, speed
-    found.prices = prices(params)
+    found.prices, workers = hosted_terms(params)
+    found.stages, found.texts, found.shape = planner.stages(), texts, shape
+    found.speed = replace(speed, workers=workers)
     found.last = _last_times(root, found.stages) if same else {}
     found.findings += _capacity(root, params, found.stages, shape, gpu, busy)
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from tightlip.doctor.examination import Examination, cost, hosted_tokens, totals
 from tightlip.doctor.machine import gigabytes
 from tightlip.doctor.plan import Stage
+from tightlip.doctor.speed import HOSTED_SECONDS
 
 MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
 
@@ -85,7 +86,8 @@ def _notes(found: Examination, console: Console) -> None:
         f"{found.texts.counted_with}.",
     ]
     if any(stage.work.hosted for stage in found.stages):
-        lines.append("Hosted: all prompts, and answers of max_tokens each; time at 3 s per request, 8 at a time.")
+        terms = f"{HOSTED_SECONDS:g} s per request, {found.speed.workers} at a time"
+        lines.append(f"Hosted: all prompts, and answers of max_tokens each; time at {terms}.")
     for line in lines:
         console.print(Text(line, style="dim"))
 

@@ -47,8 +47,8 @@ PER_STAGE = 1.2
 BETWEEN = 0.03
 """Seconds of a trainer's own between two steps."""
 
-HOSTED_SECONDS, WORKERS = 3.0, 8
-"""Assumed for a request to a hosted model, and how many are under way at a time."""
+HOSTED_SECONDS = 3.0
+"""Assumed for a request to a hosted model."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class Speed:
         load: seconds to load a model.
         imports: seconds of the imports of a stage with a model.
         note: how it is known.
+        workers: requests to hosted models under way at a time.
     """
 
     forward: float
@@ -91,10 +92,11 @@ class Speed:
     load: float
     imports: float
     note: str
+    workers: int = 8
 
     def seconds(self, work: Work) -> float:
         """Return how long work takes, its start left out."""
-        hosted = sum(asked.requests for asked in work.hosted) * HOSTED_SECONDS / WORKERS
+        hosted = sum(asked.requests for asked in work.hosted) * HOSTED_SECONDS / self.workers
         return (
             work.forward / self.forward
             + work.training / self.training
@@ -127,9 +129,7 @@ def on_gpu(name: str, shape: Shape, words: float, imports: float) -> Speed:
 
 def import_seconds() -> float:
     """Import what a stage with a model imports and return how long it took."""
-    begin = time.monotonic()
-    importlib.import_module("tightlip.models.lora")
-    return time.monotonic() - begin
+    return _seconds(lambda: importlib.import_module("tightlip.models.lora"), time.process_time)
 
 
 def ner_words(model: str, installed: bool, texts: Sequence[str]) -> float:

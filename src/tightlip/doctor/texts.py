@@ -18,7 +18,7 @@ TURN_MARKS = 5
 SAMPLED = 200
 """Samples whose tokens are counted; the rest is like them."""
 
-UNKNOWN_QUESTION, UNKNOWN_OPTIONS, UNKNOWN_COUNT = 100, 100, 100
+UNKNOWN_QUESTION, UNKNOWN_OPTIONS, UNKNOWN_COUNT = 100, 150, 100
 """Tokens of a question and of its options, and how many there are, for sets that are not on this machine."""
 
 SYNTHETIC = 300
