@@ -440,9 +440,9 @@ def test_a_slice_of_the_hubs_questions_is_counted():
 
 def test_a_small_model_is_measured(tiny_model):
     shape = shapes.measure_shape(tiny_model.config, "float32", "a test")
-    measured = speed.measure(tiny_model.config, shape, 4, 2, 64, 100.0, 5.0, False)
+    measured = speed.measure(tiny_model.config, shape, 4, 2, 64, 100.0, 5.0, busy=True)
     assert min(measured.forward, measured.training, measured.step, measured.row, measured.update) > 0
-    assert "random weights of the same shape" in measured.note
+    assert measured.note.startswith("random weights of the model's shape, measured on")
 
 
 def test_of_a_large_model_some_layers_are_measured():
@@ -535,6 +535,6 @@ def test_a_long_name_does_not_break_the_lines():
     assert f"https://{'y' * 65}" in lines[-1]
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (600, "10 min"), (9000, "2.5 h")])
+@pytest.mark.parametrize(("seconds", "text"), [(12.4, "12 s"), (150, "2.5 min"), (660, "11 min"), (9000, "2.5 h")])
 def test_durations(seconds, text):
     assert report.duration(seconds) == text

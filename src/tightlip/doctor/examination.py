@@ -16,6 +16,7 @@ from tightlip.doctor.texts import Texts, count_texts, find_counter, the_dialogue
 from tightlip.files import read_json
 from tightlip.params import Params, load_params
 
+DIALOGUES = "data/dialogues.jsonl"
 BUSY_SECONDS = 0.3
 """For how long the processors are watched."""
 
@@ -143,9 +144,14 @@ def _plan(
     made = root / "models/base" if same else None
     try:
         answer = said.get(params.base.name)
+        if getattr(params.dialogues, "format", "synthetic") != "synthetic" and not (
+            same and (root / DIALOGUES).is_file()
+        ):
+            text = "not imported yet; invented ones stand in for them in the estimate"
+            found.findings.append(Finding("dialogues", "warn", text, "dvc repro make_dialogues, and ask again"))
         config, origin, exact = find_config(params.base, answer.parameters if answer else None)
         shape = measure_shape(config, params.base.dtype, origin, exact)
-        dialogues = the_dialogues(params, root / "data/dialogues.jsonl" if same else None)
+        dialogues = the_dialogues(params, root / DIALOGUES if same else None)
         texts = count_texts(params, dialogues, *find_counter(params.base, made))
     except ValueError as error:
         found.findings.append(Finding("estimate", "warn", str(error), "put right what is named, and ask again"))
@@ -161,7 +167,10 @@ def _plan(
         speed = measure(config, shape, train.lora.rank, train.batch_size, length, words, imports, busy > machine.BUSY)
     planner = Planner(params, texts, shape, written_out=_on_cpu(gpu) and config.model_type == "llama")
     found.prices, workers = hosted_terms(params)
-    found.stages, found.texts, found.shape = planner.stages(), texts, shape
+    stages = planner.stages()
+    if _on_cpu(gpu):
+        stages = [replace(each, memory=each.memory + PROCESS) if each.memory else each for each in stages]
+    found.stages, found.texts, found.shape = stages, texts, shape
     found.speed = replace(speed, workers=workers)
     found.last = _last_times(root, found.stages) if same else {}
     found.findings += _capacity(root, params, found.stages, shape, gpu, busy)
@@ -181,7 +190,7 @@ def _capacity(
     if _on_cpu():
         total, free = machine.memory()
         checks += [
-            machine.check_memory(total, free, largest.memory + PROCESS, largest.name),
+            machine.check_memory(total, free, largest.memory, largest.name),
             machine.check_cpu(params.base.dtype),
         ]
     else:

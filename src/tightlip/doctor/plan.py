@@ -76,11 +76,11 @@ class Planner:
 
     def stages(self) -> list[Stage]:
         """Return all stages in the order in which they run."""
-        return [*self._data(), *self._training(), *self._evaluation(), *self._evidence()]
+        return [*self._models(), *self._candidates(), *self._training(), *self._evaluation(), *self._evidence()]
 
-    def _data(self) -> Iterator[Stage]:
+    def _models(self) -> Iterator[Stage]:
         params, texts, shape = self.params, self.texts, self.shape
-        tune, samples, count = params.tune, self._generated(), params.generation
+        tune = params.tune
         copies = 3 if params.base.source == "package" else 1  # a GGUF's weights pass through float32
         fetched = Work(seconds=self._fetch(params.base))
         yield Stage("fetch_base", "fetch_base", fetched, copies * self._loaded(), on_cpu=True)
@@ -92,11 +92,20 @@ class Planner:
         if tune.given:
             tuned, memory = Work(seconds=self._fetch(tune.given)), self._loaded()
         yield Stage("tune_challenge", "tune_challenge", tuned, memory, on_cpu=bool(tune.given))
-        _, limit, batch = EXTRACTION
-        attacked = self._answers(texts.probes, texts.prompt, limit, limit, batch, [BARE]) + Work(loads=1)
-        yield Stage("attack_challenge", "attack_challenge", attacked.times(2), self._inference(batch))
+        yield self._challenge()
         yield _light("subtract_task_vector", 3 * shape.weights / COPIED)
         yield _light("extract_samples", texts.dialogues / 2000)
+
+    def _challenge(self) -> Stage:
+        _, limit, batch = EXTRACTION
+        texts = self.texts
+        attacked = self._answers(texts.probes, texts.prompt, limit, limit, batch, [BARE]) + Work(loads=1)
+        memory = self._inference(batch) + self._loaded()  # the second model is loaded beside the first
+        return Stage("attack_challenge", "attack_challenge", attacked.times(2), memory)
+
+    def _candidates(self) -> Iterator[Stage]:
+        params, count = self.params, self.params.generation
+        samples = self.texts.samples["train"] + self.texts.samples["dev"]
         for name, source in count.sources.items():
             work, rows = self._source(source, samples), count.batch_size if source.provider == "local" else 0
             yield Stage(f"generate_answers@{name}", f"generate_answers@{name}", work, self._inference(rows))
@@ -159,9 +168,6 @@ class Planner:
         memory = training_bytes(self.shape, train.batch_size, longest, train.lora.rank, self.written_out)
         trainings = len(self.params.seeds(name))
         return Stage(f"{stage}@{name}", f"train_orpo@{name}", work.times(trainings), memory, evidence)
-
-    def _generated(self) -> int:
-        return self.texts.samples["train"] + self.texts.samples["dev"]
 
     def _private(self, dataset: Dataset) -> float:
         accepted = ACCEPTED * self.texts.samples["train"] * len(dataset.sources)
@@ -283,9 +289,9 @@ class Planner:
         yield Stage("measure_detectors", "measure_detectors", Work(words=2 * texts.turns, seconds=DETECTORS), 0, True)
         batch = params.eval.batch_size
         work = together(self._examined(parse_row(key)) for key in settings.rows)
-        # Three sets of weights are kept at a time (packed ones twice), and the base.
-        kept = 2 if self.written_out else 1
-        memory = self._inference(2 * batch) + (2 * kept + 1) * self._loaded()
+        # Three sets of weights are kept at a time, with what was made of them on a CPU, and the base.
+        examined = self._inference(2 * batch)
+        memory = examined + 2 * (examined if self.written_out else self._loaded()) + self._loaded()
         yield Stage("test_evidence", "test_evidence", work, memory, True)
         yield Stage("relearn_leaks", "relearn_leaks", self._relearned(), self._inference(2 * batch), True)
         yield _light("make_evidence", 1, evidence=True)

@@ -12,7 +12,7 @@ CHUNK = 128
 PROCESS = 0.5e9
 """Bytes of a process that has imported torch and transformers, and perhaps spaCy or TRL."""
 
-OVERHEAD = 2.5
+OVERHEAD = 3.3
 """What the written-out layers keep, times this, is what a training's peak was seen to grow by: the backward pass has
 tables of its own, and the allocator holds on to what was of another size."""
 

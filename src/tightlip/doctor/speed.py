@@ -5,6 +5,7 @@ import functools
 import importlib
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -160,17 +161,13 @@ def measure(
     """
     import torch
 
-    threads, clock = torch.get_num_threads(), time.monotonic
-    small, note = _shrunk(config, shape)
+    threads = torch.get_num_threads()
+    clock, gain, where = _watch(threads, busy)
+    small, what = _shrunk(config, shape)
     measured = measure_shape(small, "bfloat16" if shape.bytes == 2 else "float32", shape.origin)
-    gain = 1.0
-    if busy and threads > 1:
-        gain, note = threads**SCALING, f"{note}, on one thread for the load, times {threads**SCALING:.2g}"
-        torch.set_num_threads(1)
-    if torch.get_num_threads() == 1 and not torch.cuda.is_available():
-        clock = time.process_time  # which goes on only while this process does
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT's, of transformers
             torch.manual_seed(0)
             model = _random_model(small, shape.bytes)
             forward, step, row = _decoding(model, measured, clock)
@@ -180,18 +177,34 @@ def measure(
     larger, adapters = shape.weights / measured.weights, shape.adapter / measured.adapter
     return Speed(
         forward * gain, trained * gain, step * larger / gain, row * larger / gain, BETWEEN + update * adapters, words,
-        0.5 + shape.weights / LOADED, imports, note,
+        0.5 + shape.weights / LOADED, imports, f"{what}, measured on {where}",
     )  # fmt: skip
 
 
-def _shrunk(config: Any, shape: Shape) -> tuple[Any, str]:
-    """Return the config of a model that can be measured in seconds: the same one, or some of its layers."""
+def _watch(threads: int, busy: bool) -> tuple[Clock, float, str]:
+    """Choose how to measure; return the clock, by how much all threads are faster than what it shows, and a note."""
     import torch
 
-    threads = torch.get_num_threads()
-    device = "the GPU" if torch.cuda.is_available() else f"{threads} CPU thread{'s' if threads > 1 else ''}"
+    if torch.cuda.is_available():
+        return time.monotonic, 1.0, "the GPU"
+    if threads == 1:
+        return time.process_time, 1.0, "1 CPU thread"
+    if not busy:
+        return time.monotonic, 1.0, f"{threads} CPU threads"
+    torch.set_num_threads(1)
+    gain = threads**SCALING
+    # This process's time goes on only while it computes.
+    return (
+        time.process_time,
+        gain,
+        f"one of {threads} CPU threads, since the machine is busy, and taken times {gain:.2g}",
+    )
+
+
+def _shrunk(config: Any, shape: Shape) -> tuple[Any, str]:
+    """Return the config of a model that can be measured in seconds, the same one or some of its layers, and which."""
     if shape.parameters <= LARGEST:
-        return config, f"measured on {device}, random weights of the same shape"
+        return config, "random weights of the model's shape"
     config = copy.deepcopy(config)
     text = config.get_text_config()
     layers = max(1, min(shape.layers, LARGEST * shape.layers // shape.body))
@@ -199,7 +212,7 @@ def _shrunk(config: Any, shape: Shape) -> tuple[Any, str]:
     text.pad_token_id = text.bos_token_id = text.eos_token_id = None
     if getattr(text, "layer_types", None):
         text.layer_types = text.layer_types[:layers]
-    return config, f"extrapolated from {layers} of {shape.layers} layers, measured on {device}"
+    return config, f"extrapolated from {layers} of {shape.layers} layers with random weights"
 
 
 def _random_model(config: Any, width: int) -> Any:
