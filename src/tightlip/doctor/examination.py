@@ -144,14 +144,13 @@ def _plan(
     made = root / "models/base" if same else None
     try:
         answer = said.get(params.base.name)
-        if getattr(params.dialogues, "format", "synthetic") != "synthetic" and not (
-            same and (root / DIALOGUES).is_file()
-        ):
+        here = same and (root / DIALOGUES).is_file()
+        if getattr(params.dialogues, "format", "synthetic") != "synthetic" and not here:
             text = "not imported yet; invented ones stand in for them in the estimate"
             found.findings.append(Finding("dialogues", "warn", text, "dvc repro make_dialogues, and ask again"))
         config, origin, exact = find_config(params.base, answer.parameters if answer else None)
         shape = measure_shape(config, params.base.dtype, origin, exact)
-        dialogues = the_dialogues(params, root / DIALOGUES if same else None)
+        dialogues = the_dialogues(params, root / DIALOGUES if here else None)
         texts = count_texts(params, dialogues, *find_counter(params.base, made))
     except ValueError as error:
         found.findings.append(Finding("estimate", "warn", str(error), "put right what is named, and ask again"))

@@ -116,7 +116,7 @@ def check_locks(root: Path) -> list[Finding]:
 def check_disk(free: float, parts: Mapping[str, float]) -> Finding:
     """Compare the free disk with what the run writes."""
     needed = sum(parts.values())
-    detail = ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size >= 1e7)
+    detail = ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items() if size >= 0.01 * needed)
     text = f"{gigabytes(free)} free, up to {gigabytes(needed)} needed ({detail})"
     problem: Status | None = "fail" if free < needed else "warn" if free < 1.2 * needed else None
     return judged("disk", text, problem, "free some disk, or set `dvc config cache.dir` to a larger one")
@@ -235,7 +235,9 @@ def _cpu_flags() -> list[str]:
 
 
 def gigabytes(size: float) -> str:
-    """Write bytes in GB."""
+    """Write bytes in GB, or in MB if there are few."""
+    if size < 1e8:
+        return f"{size / 1e6:.0f} MB"
     return f"{size / 1e9:.2f} GB" if size < 1e10 else f"{size / 1e9:.0f} GB"
 
 

@@ -82,7 +82,7 @@ def _notes(found: Examination, console: Console) -> None:
     sure = "" if shape.exact else ", guessed"
     lines = [
         f"Speed: {found.speed.note}.",
-        f"Model: {shape.parameters / 1e9:.3g}B parameters, by {shape.origin}{sure}. Tokens counted with "
+        f"Model: {parameters(shape.parameters)} parameters, by {shape.origin}{sure}. Tokens counted with "
         f"{found.texts.counted_with}.",
     ]
     if any(stage.work.hosted for stage in found.stages):
@@ -137,6 +137,11 @@ def count(tokens: float) -> str:
     if tokens < 1000:
         return f"{tokens:.0f}" if tokens else "–"
     return f"{tokens / 1e3:.0f}k" if tokens < 1e6 else f"{tokens / 1e6:.1f}M"
+
+
+def parameters(number: int) -> str:
+    """Write a number of parameters in millions or billions."""
+    return f"{number / 1e9:.3g}B" if number >= 1e9 else f"{number / 1e6:.3g}M"
 
 
 def _dollars(stage: Stage, found: Examination) -> str:

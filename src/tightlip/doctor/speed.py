@@ -193,12 +193,8 @@ def _watch(threads: int, busy: bool) -> tuple[Clock, float, str]:
         return time.monotonic, 1.0, f"{threads} CPU threads"
     torch.set_num_threads(1)
     gain = threads**SCALING
-    # This process's time goes on only while it computes.
-    return (
-        time.process_time,
-        gain,
-        f"one of {threads} CPU threads, since the machine is busy, and taken times {gain:.2g}",
-    )
+    where = f"one of {threads} CPU threads, since the machine is busy, and taken times {gain:.2g}"
+    return time.process_time, gain, where  # a process's time goes on only while it computes
 
 
 def _shrunk(config: Any, shape: Shape) -> tuple[Any, str]:
