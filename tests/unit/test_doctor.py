@@ -14,6 +14,7 @@ from small_project import commit, params
 
 from tightlip.cli import main
 from tightlip.doctor import access, examination, hub, machine, report, shapes, sizes, speed, texts, work
+from tightlip.doctor.costs import Costs
 from tightlip.doctor.findings import Finding
 from tightlip.doctor.hub import Said
 from tightlip.doctor.plan import Planner
@@ -383,18 +384,18 @@ def test_training_rows_by_hand():
 def test_answers_share_what_they_read_where_the_decoder_is_written_out():
     of_row = settings().eval.rows_of("ch-lora-cfg_e2")
     assert [row.key for row in of_row] == ["ch-lora-cfg_e2_g100", "ch-lora-cfg_e2_g300_prob"]
-    alone, shared = (Planner(settings(), TEXTS, SHAPE, written_out=each) for each in (False, True))
-    askings = alone._askings(of_row)
+    alone, shared = (Costs(settings(), TEXTS, SHAPE, written_out=each) for each in (False, True))
+    askings = alone.askings(of_row)
     # γ = 1 reads the positive prompts, γ = 3 both.
-    assert alone._answers(10, 100, 20, 20, 16, askings).forward == 2 * (3 * 10 * 100 * 1000 + 3 * 10 * 100)
-    assert shared._answers(10, 100, 20, 20, 16, askings).forward == 2 * (2 * 10 * 50 * 1000 + 2 * 10 * 100)
+    assert alone.answers(10, 100, 20, 20, 16, askings).forward == 2 * (3 * 10 * 100 * 1000 + 3 * 10 * 100)
+    assert shared.answers(10, 100, 20, 20, 16, askings).forward == 2 * (2 * 10 * 50 * 1000 + 2 * 10 * 100)
 
 
 def test_a_test_that_was_done_before_costs_nothing_again():
-    planner = Planner(settings(), TEXTS, SHAPE, written_out=True)
-    askings = planner._askings(settings().eval.rows_of("ch"))
-    assert planner._leaks(("ch", None, "leaks"), 10, askings).tokens > 0
-    assert planner._leaks(("ch", None, "leaks"), 10, askings) == work.Work()
+    costs = Costs(settings(), TEXTS, SHAPE, written_out=True)
+    askings = costs.askings(settings().eval.rows_of("ch"))
+    assert costs.leaks(("ch", None, "leaks"), 10, askings).tokens > 0
+    assert costs.leaks(("ch", None, "leaks"), 10, askings) == work.Work()
 
 
 def test_hosted_tokens_by_hand():

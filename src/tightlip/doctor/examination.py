@@ -8,11 +8,11 @@ from typing import Any
 
 from tightlip.doctor import access, hub, machine
 from tightlip.doctor.findings import Finding
-from tightlip.doctor.plan import Planner, Stage
 from tightlip.doctor.shapes import Shape, find_config, measure_shape
 from tightlip.doctor.sizes import PROCESS, disk_bytes
 from tightlip.doctor.speed import GPUS, Speed, import_seconds, measure, ner_words, on_gpu
 from tightlip.doctor.texts import Texts, count_texts, find_counter, the_dialogues
+from tightlip.doctor.work import Stage
 from tightlip.files import read_json
 from tightlip.params import Params, load_params
 
@@ -140,6 +140,8 @@ def _plan(
     found: Examination, root: Path, params: Params, said: dict[str, hub.Said], gpu: str | None, busy: float
 ) -> None:
     imports = import_seconds()
+    from tightlip.doctor.plan import Planner  # after what it imports was timed
+
     same = (root / "params.yaml").is_file() and _is_current(root, params)
     made = root / "models/base" if same else None
     try:

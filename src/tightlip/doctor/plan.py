@@ -2,77 +2,47 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from statistics import mean
+from dataclasses import replace
 
+from tightlip.doctor.costs import WORDS_PER_TOKEN, Costs
 from tightlip.doctor.shapes import Shape
 from tightlip.doctor.sizes import inference_bytes, training_bytes
 from tightlip.doctor.texts import Texts
-from tightlip.doctor.work import Hosted, Work, reading, together, training, writing
-from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
+from tightlip.doctor.work import Hosted, Stage, Work, reading, together, training
+from tightlip.evaluation.attack import ANSWER_TOKENS, CONTEXT_TOKENS
+from tightlip.evaluation.benign import benign_samples
+from tightlip.evidence.attacks import attacks
+from tightlip.evidence.relearning import BATCH, RANK
+from tightlip.generation.harmless import OPENINGS, QUESTION_TOKENS
+from tightlip.guidance.asking import BARE, TRIGGER, Asking
 from tightlip.params import Dataset, ModelSource, Params, Scorer, Source, Variant
-from tightlip.records import Negative
 from tightlip.rows import Row, parse_row
 
 ACCEPTED = 0.8
 """Share of the candidates that the filter accepts."""
 
-RAMBLING, HOSTED = 1.5, 0.5
-"""Answers of a small model that was never tuned are so much longer than the dialogues'; hosted models' answers are
-expected to take this share of `max_tokens`, and are paid for as if they took all."""
-
-WORDS_PER_TOKEN = 0.75
 INSTRUCTION = 40  # tokens of system sentence and nudge in front of a prompt
 HARMLESS = 35, 20  # tokens of a harmless question, and of its answer
-BENIGN = {"dev": 48, "test": 96}  # questions of `evaluation.benign`
-WRITTEN = 24  # tokens of a written answer to a question
-JUDGED, VERDICT = 90, 8  # tokens of the judge's prompt beside question and options, and of its answer
-EXTRACTION = 200, 16, 48  # tokens of context and answer, and batch, of the extraction attack
-RELEARNED = 4, 16  # dialogues per step, and rank
+EXTRACTED = 48  # batch of the extraction attack
 CONVERTED = 1e7  # weights of a GGUF file made safetensors per second
 DOWNLOADED = 3e7  # bytes fetched from the hub per second
 COPIED = 2e9  # bytes of safetensors read and written per second
 DETECTORS = 3.5  # seconds to load spaCy's pipeline and the patterns
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A stage and what it takes.
-
-    Attributes:
-        name: as DVC calls it.
-        record: name of its record in `data/records/`, without the suffix.
-        work: what it does.
-        memory: bytes at its peak, of models and what they compute.
-        evidence: whether it belongs to `evidence/dvc.yaml`.
-        on_cpu: whether its memory is the machine's even where a GPU computes.
-    """
-
-    name: str
-    record: str
-    work: Work
-    memory: float = 0
-    evidence: bool = False
-    on_cpu: bool = False
-
-
-@dataclass
 class Planner:
     """Plans a run.
 
-    Attributes:
+    Args:
         params: of the run.
         texts: what it reads.
         shape: of its base model.
-        written_out: whether the model is a Llama on a CPU, whose prompts are read once for all ways of asking.
-        tested: weights, test and way of asking of what is tested already: later stages read it from `.scratch`.
+        written_out: whether the model is a Llama on a CPU, which this project runs by code of its own.
     """
 
-    params: Params
-    texts: Texts
-    shape: Shape
-    written_out: bool
-    tested: set[tuple[object, ...]] = field(default_factory=set)
+    def __init__(self, params: Params, texts: Texts, shape: Shape, written_out: bool) -> None:
+        self.params, self.texts, self.shape, self.written_out = params, texts, shape, written_out
+        self.costs = Costs(params, texts, shape, written_out)
 
     def stages(self) -> list[Stage]:
         """Return all stages in the order in which they run."""
@@ -97,11 +67,13 @@ class Planner:
         yield _light("extract_samples", texts.dialogues / 2000)
 
     def _challenge(self) -> Stage:
-        _, limit, batch = EXTRACTION
-        texts = self.texts
-        attacked = self._answers(texts.probes, texts.prompt, limit, limit, batch, [BARE]) + Work(loads=1)
-        memory = self._inference(batch) + self._loaded()  # the second model is loaded beside the first
+        attacked = self._extracted(self.texts.prompt) + Work(loads=1)
+        memory = self._inference(EXTRACTED) + self._loaded()  # the second model is loaded beside the first
         return Stage("attack_challenge", "attack_challenge", attacked.times(2), memory)
+
+    def _extracted(self, context: float) -> Work:
+        """Continue what precedes every personal value of the attacked dialogues."""
+        return self.costs.answers(self.texts.probes, context, ANSWER_TOKENS, ANSWER_TOKENS, EXTRACTED, [BARE])
 
     def _candidates(self) -> Iterator[Stage]:
         params, count = self.params, self.params.generation
@@ -109,13 +81,13 @@ class Planner:
         for name, source in count.sources.items():
             work, rows = self._source(source, samples), count.batch_size if source.provider == "local" else 0
             yield Stage(f"generate_answers@{name}", f"generate_answers@{name}", work, self._inference(rows))
-        harmless, asked = count.harmless, 18 * count.harmless.per_opening
-        work = self._answers(asked, HARMLESS[0], 24, 24, count.batch_size, [BARE])
-        work += self._answers(ACCEPTED * asked, HARMLESS[0], harmless.max_tokens, harmless.max_tokens,
+        harmless, asked = count.harmless, len(OPENINGS) * count.harmless.per_opening
+        work = self.costs.answers(asked, HARMLESS[0], QUESTION_TOKENS, QUESTION_TOKENS, count.batch_size, [BARE])
+        work += self.costs.answers(ACCEPTED * asked, HARMLESS[0], harmless.max_tokens, harmless.max_tokens,
                               count.batch_size, [BARE])  # fmt: skip
         work += Work(loads=1, words=asked * harmless.max_tokens * WORDS_PER_TOKEN)
         yield Stage("ask_harmless", "ask_harmless", work, self._inference(count.batch_size))
-        candidates = sum(samples * source.candidates * self._length(source) for source in count.sources.values())
+        candidates = sum(samples * source.candidates * self.costs.length(source) for source in count.sources.values())
         yield Stage("filter_pii", "filter_pii", Work(words=candidates * WORDS_PER_TOKEN, seconds=DETECTORS))
         yield _light("make_secret", 0)
         yield _light("build_pairs", sum(map(self._rows, params.pairs.datasets.values())) / 1000)
@@ -126,20 +98,10 @@ class Planner:
             return Work(words=count * texts.completion * WORDS_PER_TOKEN, seconds=DETECTORS)
         prompt = texts.prompt + INSTRUCTION
         if source.provider == "local":
-            batch, length = self.params.generation.batch_size, self._length(source)
-            return self._answers(count, prompt, length, source.max_tokens, batch, [BARE]) + Work(loads=1)
+            batch, length = self.params.generation.batch_size, self.costs.length(source)
+            return self.costs.answers(count, prompt, length, source.max_tokens, batch, [BARE]) + Work(loads=1)
         asked = Hosted(source.model, round(count * prompt), count * source.max_tokens, count)
         return Work(hosted=(asked,))
-
-    def _length(self, source: Source) -> float:
-        """Return how long a source's answers are expected to be."""
-        if source.provider in ("openai", "together"):
-            return HOSTED * source.max_tokens
-        expected = self.texts.completion * (1 if source.provider == "rewriter" else RAMBLING)
-        return min(expected, source.max_tokens)
-
-    def _chosen(self, dataset: Dataset) -> float:
-        return mean(self._length(self.params.generation.sources[name]) for name in dataset.sources)
 
     def _training(self) -> Iterator[Stage]:
         for name, variant in self.params.train.variants.items():
@@ -148,7 +110,7 @@ class Planner:
     def _train(self, name: str, variant: Variant, stage: str, *, evidence: bool) -> Stage:
         train, texts, dataset = self.params.train, self.texts, self.params.pairs.datasets[variant.dataset]
         pairs, harmless = self._private(dataset), self._harmless(dataset)
-        answers = self._chosen(dataset) + texts.completion
+        answers = self.costs.chosen(dataset) + texts.completion
         tokens = pairs * (texts.prompt + answers) + harmless * (HARMLESS[0] + 2 * HARMLESS[1])
         scored = pairs * answers + 2 * harmless * HARMLESS[1]
         if (variant.nll_on or train.orpo.nll_on) == "sequence":
@@ -176,11 +138,6 @@ class Planner:
     def _harmless(self, dataset: Dataset) -> float:
         return 1.5 * dataset.harmless * len(dataset.conditions)
 
-    def _answered(self) -> float:
-        """Return how long answers of a model under test are expected to be: as what it was trained on."""
-        variant = self.params.variants.get(f"ch-{self.params.eval.select}")
-        return self._chosen(self.params.pairs.datasets[variant.dataset]) if variant else self.texts.completion
-
     def _rows(self, dataset: Dataset) -> float:
         return self._private(dataset) + self._harmless(dataset)
 
@@ -188,13 +145,13 @@ class Planner:
         settings = self.params.eval
         memory = self._inference(2 * settings.batch_size)
         dev = self.texts.samples["dev"]
-        work = self._utility("select", self.texts.dev_questions, [BARE]) + Work(loads=1)
+        work = self.costs.utility("select", self.texts.dev_questions, [BARE]) + Work(loads=1)
         for of_weights in _by_weights(settings.candidates()):
             for trained in zip(*map(self.params.trainings, of_weights), strict=True):
-                askings, weights = self._askings(trained), ("dev", trained[0].checkpoint, trained[0].seed)
-                work += self._leaks((*weights, "leaks"), dev, askings) + Work(loads=1)
-                work += self._utility(weights, self.texts.dev_questions, askings)
-                work += self._leaks((*weights, "benign"), BENIGN["dev"], askings, HARMLESS[0])
+                askings, weights = self.costs.askings(trained), ("dev", trained[0].checkpoint, trained[0].seed)
+                work += self.costs.leaks((*weights, "leaks"), dev, askings) + Work(loads=1)
+                work += self.costs.utility(weights, self.texts.dev_questions, askings)
+                work += self.costs.leaks((*weights, "benign"), len(benign_samples("dev")), askings, HARMLESS[0])
         yield Stage("select_guidance", "select_guidance", work, memory)
         for model in settings.models:
             yield Stage(f"evaluate_untuned@{model}", f"evaluate_model@{model}", self._evaluate(model), memory)
@@ -218,68 +175,13 @@ class Planner:
         work = Work()
         rows = [row for row in settings.rows() if row.checkpoint == checkpoint]
         for trained in zip(*map(self.params.trainings, rows), strict=True):
-            weights, askings = (checkpoint, trained[0].seed), self._askings(trained)
-            further = self._askings([row for row in trained if row.key in extended])
+            weights, askings = (checkpoint, trained[0].seed), self.costs.askings(trained)
+            further = self.costs.askings([row for row in trained if row.key in extended])
             first = min(settings.prompts, texts.samples["test"])
-            work += self._leaks((*weights, "leaks"), first, [*askings, TRIGGER]) + Work(loads=1)
-            work += self._leaks((*weights, "extended"), texts.samples["test"] - first, further)
-            work += self._utility(weights, texts.test_questions, [*askings, BARE])
-            work += self._written(weights, [*askings, BARE], settings.questions.scorers)
-        return work
-
-    def _askings(self, rows: Sequence[Row]) -> list[Asking]:
-        return [as_deployed(row, self._negative(row)) for row in rows]
-
-    def _negative(self, row: Row) -> Negative:
-        return (
-            self.params.pairs.datasets[self.params.variants[row.variant].dataset].negative
-            if row.variant
-            else "negative"
-        )
-
-    def _leaks(
-        self, test: tuple[object, ...], count: int, askings: Sequence[Asking], prompt: float | None = None
-    ) -> Work:
-        """Answer prompts in several ways, and judge the answers."""
-        missing = [asking for asking in dict.fromkeys(askings) if (test, asking) not in self.tested]
-        self.tested |= {(test, asking) for asking in missing}
-        settings, expected = self.params.eval, self._answered()
-        work = self._answers(count, prompt or self.texts.prompt, expected, settings.max_new_tokens,
-                             settings.batch_size, missing)  # fmt: skip
-        return work + Work(words=len(missing) * count * expected * WORDS_PER_TOKEN)
-
-    def _answers(
-        self, count: float, prompt: float, length: float, limit: int, batch_size: int, askings: Sequence[Asking]
-    ) -> Work:
-        """Read prompts and write answers, every way of asking by itself; the written-out decoder reads prompts once."""
-        read = [condition for asking in askings for condition in _conditions(asking)]
-        share = self.texts.distinct if self.written_out else 1.0
-        times = len(set(read)) if self.written_out else len(read)
-        written = [writing(count, length, limit, batch_size, len(_conditions(asking))) for asking in askings]
-        return reading(self.shape, times * count * prompt * share, times * count) + together(written)
-
-    def _utility(self, weights: object, count: int, askings: Sequence[Asking]) -> Work:
-        """Score the options of questions; all ways of asking share a forward per condition."""
-        plain = dict.fromkeys(replace(asking, redacted=False) for asking in askings)
-        missing = [asking for asking in plain if (weights, "utility", asking) not in self.tested]
-        self.tested |= {(weights, "utility", asking) for asking in missing}
-        times = len({condition for asking in missing for condition in _conditions(asking)})
-        texts = self.texts
-        return reading(self.shape, times * count * (texts.question + texts.options), times * count * texts.options)
-
-    def _written(self, weights: object, askings: Sequence[Asking], scorers: Sequence[Scorer]) -> Work:
-        """Let the model write answers to the questions, and perhaps a judge read them."""
-        texts, asked = self.texts, self.params.eval.questions
-        missing = [each for each in dict.fromkeys(askings) if (weights, "written", each) not in self.tested]
-        if set(scorers) <= {"likelihood"} or not missing:
-            return Work()
-        self.tested |= {(weights, "written", asking) for asking in missing}
-        prompt, count = texts.question + (texts.options if asked.numbered else 0), texts.test_questions
-        work = self._answers(count, prompt, WRITTEN, WRITTEN, self.params.eval.batch_size, missing)
-        if "judge" in scorers and asked.judge:
-            requests = count * len(missing)
-            tokens = round(requests * (texts.question + texts.options + JUDGED + WRITTEN))
-            work += Work(hosted=(Hosted(asked.judge.model, tokens, requests * VERDICT, requests),))
+            work += self.costs.leaks((*weights, "leaks"), first, [*askings, TRIGGER]) + Work(loads=1)
+            work += self.costs.leaks((*weights, "extended"), texts.samples["test"] - first, further)
+            work += self.costs.utility(weights, texts.test_questions, [*askings, BARE])
+            work += self.costs.written(weights, [*askings, BARE], settings.questions.scorers)
         return work
 
     def _evidence(self) -> Iterator[Stage]:
@@ -302,39 +204,39 @@ class Planner:
         settings, texts = self.params.evidence, self.texts
         first, work = min(self.params.eval.prompts, texts.samples["test"]), Work()
         for each in self.params.trainings(row):
-            weights, (asking,) = (each.checkpoint, each.seed), self._askings([each])
-            work += self._leaks((*weights, "leaks"), first, [asking, replace(TRIGGER, redacted=asking.redacted)])
-            work += self._utility(weights, texts.test_questions, [asking, BARE])
-            work += self._leaks((*weights, "benign"), BENIGN["test"], [asking], HARMLESS[0]) + Work(loads=1)
-        weights, (asking,) = (row.checkpoint, row.seed), self._askings([row])
+            weights, (asking,) = (each.checkpoint, each.seed), self.costs.askings([each])
+            work += self.costs.leaks((*weights, "leaks"), first, [asking, replace(TRIGGER, redacted=asking.redacted)])
+            work += self.costs.utility(weights, texts.test_questions, [asking, BARE])
+            work += self.costs.leaks((*weights, "benign"), len(benign_samples("test")), [asking], HARMLESS[0]) + Work(
+                loads=1
+            )
+        weights, (asking,) = (row.checkpoint, row.seed), self.costs.askings([row])
         scorers: list[Scorer] = ["match"] if row.key in settings.scored else []
-        work += self._written(weights, [asking, BARE], [*scorers, *self.params.eval.questions.scorers])
-        context, limit, batch = EXTRACTION
-        work += self._answers(texts.probes, min(context, texts.prompt), limit, limit, batch, [BARE])
+        work += self.costs.written(weights, [asking, BARE], [*scorers, *self.params.eval.questions.scorers])
+        work += self._extracted(min(CONTEXT_TOKENS, texts.prompt))
         work += reading(self.shape, first * (texts.prompt + texts.completion), first * texts.completion)
         if row.key in settings.attacked:
             work += self._attacked(weights, asking, settings.prompts)
         return work
 
     def _attacked(self, weights: tuple[object, ...], asking: Asking, conversations: int) -> Work:
-        from tightlip.evidence.attacks import attacks
-
         count = min(conversations, self.texts.samples["test"])
         work = Work()
         for number, attack in enumerate(attacks()):
-            work += self._leaks((*weights, "attack", number), count, [asking, BARE] if attack.system else [asking])
+            work += self.costs.leaks((*weights, "attack", number), count, [asking, BARE] if attack.system else [asking])
         return work
 
     def _relearned(self) -> Work:
         params, settings, texts = self.params, self.params.evidence, self.texts
-        dialogues, rank = RELEARNED
         work = Work()
         for row in (None, *map(parse_row, settings.relearned)):
-            asking = self._askings([row])[0] if row else BARE
+            asking = self.costs.askings([row])[0] if row else BARE
             for steps in settings.relearn_steps:
-                tokens = steps * dialogues * texts.dialogue
-                work += training(self.shape, tokens, tokens / 2, rank, steps) + Work(loads=1)
-                work += self._leaks(("relearn", row, steps), min(params.eval.prompts, texts.samples["test"]), [asking])
+                tokens = steps * BATCH * texts.dialogue
+                work += training(self.shape, tokens, tokens / 2, RANK, steps) + Work(loads=1)
+                work += self.costs.leaks(
+                    ("relearn", row, steps), min(params.eval.prompts, texts.samples["test"]), [asking]
+                )
         return work
 
     def _fetch(self, source: ModelSource) -> float:
@@ -354,11 +256,6 @@ class Planner:
 def _light(name: str, seconds: float, *, evidence: bool = False) -> Stage:
     """Return a stage that runs no model."""
     return Stage(name, name, Work(seconds=seconds), 0, evidence)
-
-
-def _conditions(asking: Asking) -> tuple[str, ...]:
-    """Return the sentences of the branches."""
-    return (asking.condition,) if asking.scale == 1 else (asking.condition, asking.negative)
 
 
 def _by_weights(rows: Sequence[Row]) -> Iterator[list[Row]]:

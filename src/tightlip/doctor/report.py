@@ -11,8 +11,8 @@ from rich.text import Text
 
 from tightlip.doctor.examination import Examination, cost, hosted_tokens, totals
 from tightlip.doctor.machine import gigabytes
-from tightlip.doctor.plan import Stage
 from tightlip.doctor.speed import HOSTED_SECONDS
+from tightlip.doctor.work import Stage
 
 MARKS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red")}
 

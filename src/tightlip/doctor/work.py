@@ -57,6 +57,27 @@ class Work:
         return Work(*(getattr(self, each.name) * count for each in fields(self) if each.name != "hosted"))
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A stage and what it takes.
+
+    Attributes:
+        name: as DVC calls it.
+        record: name of its record in `data/records/`, without the suffix.
+        work: what it does.
+        memory: bytes at its peak, of models and what they compute.
+        evidence: whether it belongs to `evidence/dvc.yaml`.
+        on_cpu: whether its memory is the machine's even where a GPU computes.
+    """
+
+    name: str
+    record: str
+    work: Work
+    memory: float = 0
+    evidence: bool = False
+    on_cpu: bool = False
+
+
 def together(parts: Iterable[Work]) -> Work:
     """Return the sum."""
     return sum(parts, Work())
