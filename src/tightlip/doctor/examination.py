@@ -75,8 +75,9 @@ def examine(root: Path, profile: str | None, gpu: str | None) -> Examination:
         return found
     found.profile = params.profile
     found.findings.append(Finding("parameters", "ok", f"profile {params.profile}"))
+    imports = import_seconds()  # before anything else imports the same
     said = _look_elsewhere(found, root, params)
-    _plan(found, root, params, said, gpu, busy)
+    _plan(found, root, params, said, gpu, busy, imports)
     return found
 
 
@@ -137,10 +138,10 @@ def _look_elsewhere(found: Examination, root: Path, params: Params) -> dict[str,
 
 
 def _plan(
-    found: Examination, root: Path, params: Params, said: dict[str, hub.Said], gpu: str | None, busy: float
-) -> None:
-    imports = import_seconds()
-    from tightlip.doctor.plan import Planner  # after what it imports was timed
+    found: Examination, root: Path, params: Params, said: dict[str, hub.Said], gpu: str | None, busy: float,
+    imports: float,
+) -> None:  # fmt: skip
+    from tightlip.doctor.plan import Planner  # it imports what was timed
 
     same = (root / "params.yaml").is_file() and _is_current(root, params)
     made = root / "models/base" if same else None
