@@ -111,9 +111,9 @@ def test_a_project_needs_a_commit_and_dvc(tmp_path):
 
 def test_a_lock_counts_while_its_process_lives(tmp_path):
     lock = tmp_path / ".dvc/tmp/rwlock"
-    write_json(lock, {"models/base": {"read": [{"pid": os.getpid(), "cmd": "dvc repro"}]}})
+    write_json(lock, {"write": {}, "read": {"models/base": [{"pid": os.getpid(), "cmd": "dvc repro"}]}})
     assert str(os.getpid()) in machine.check_locks(tmp_path)[0].text
-    write_json(lock, {"models/base": {"write": {"pid": 2**22 + 1, "cmd": "dvc repro"}}})  # above the kernel's limit
+    write_json(lock, {"write": {"models/ch": {"pid": 2**22 + 1, "cmd": "dvc repro"}}})  # above the kernel's limit
     assert status(machine.check_locks(tmp_path)) == ["ok"]
     lock.write_text("{")
     assert status(machine.check_locks(tmp_path)) == ["warn"]

@@ -151,7 +151,7 @@ def check_path_model(field: str, path: Path) -> Finding:
         if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
             raise ValueError(f"{path}: transformers knows no causal language model of type {kind!r}")
         load_tokenizer(path)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return Finding(field, "fail", str(error), "take an instruct model of a family that transformers knows")
     return judged(field, f"{path}: {kind}, safetensors, chat template")
 

@@ -105,8 +105,11 @@ def check_locks(root: Path) -> list[Finding]:
         held = read_json(path) if path.is_file() and path.stat().st_size else {}
     except ValueError:
         return [Finding("locks", "warn", f"{path} is not JSON", f"if no dvc is running: rm {path}")]
-    entries = [entry for lock in held.values() for entry in [lock.get("write") or {}, *(lock.get("read") or [])]]
-    alive = sorted({entry["pid"] for entry in entries if entry.get("pid") and psutil.pid_exists(entry["pid"])})
+    holders = [
+        *held.get("write", {}).values(),
+        *(each for readers in held.get("read", {}).values() for each in readers),
+    ]
+    alive = sorted({holder["pid"] for holder in holders if psutil.pid_exists(holder["pid"])})
     if not alive:
         return [judged("locks", "nothing else runs here")]
     text = f"a dvc is running here (process {', '.join(map(str, alive))})"
