@@ -191,8 +191,8 @@ def _plain(tokenizer: Any, text: str) -> list[int]:
 def render_prompt(tokenizer: Any, messages: Sequence[Message], prefix: str) -> str:
     """Render a conversation and the beginning of the answer as text, for a server that continues it.
 
-    Such a server tokenizes like this tokenizer: a BOS that it adds by itself is not in the text, and what a message says
-    that looks like a token of the template gets an invisible character into it.
+    Such a server tokenizes like this tokenizer: a BOS that it adds by itself is not in the text, and what a message
+    says that looks like a token of the template gets an invisible character into it.
     """
     known = style(tokenizer)
 

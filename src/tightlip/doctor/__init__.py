@@ -1,0 +1,1 @@
+"""`tightlip doctor`: what a run needs, whether it is there, and what it will take."""
