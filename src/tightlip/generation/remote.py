@@ -7,7 +7,7 @@ from typing import Any
 from tightlip.generation.recipes import continuation, recipe_messages
 from tightlip.hosted.asking import ask
 from tightlip.hosted.client import Endpoint, Request
-from tightlip.models.chat import fit_messages, render_prompt
+from tightlip.models.chat import fit_messages, render_prompt, style
 from tightlip.params import Hosted, Source
 from tightlip.pii.pseudonyms import Pseudonyms, words
 from tightlip.records import Answer, Message, Sample
@@ -42,7 +42,7 @@ def answer_remotely(
             messages, prefix, reveal = disguised(messages, prefix, sample, private)
         completes = source.mode == "completion"
         prompt = render_prompt(tokenizer, messages, prefix) if completes else messages
-        stop = tokenizer.eos_token if completes else None
+        stop = tokenizer.decode([style(tokenizer).end]) if completes else None
         for candidate in range(source.candidates):
             # Prompts of one turn may be the same: their answers are drawn apart, unless they are greedy.
             again = before[prompt] if source.temperature else 0
