@@ -129,7 +129,8 @@ def end_with_parent() -> None:
     """End this process when DVC dies, so that no orphan trains beside its successor.
 
     DVC runs a stage through a shell, which lives on when DVC is killed and waits for the stage: where the parent is a
-    shell, its parent is watched too.
+    shell, its parent is watched too. DVC may have died while libraries were loaded: its stages are of its process
+    group, whoever adopts orphans is of another.
     """
     if "DVC_ROOT" not in os.environ:
         return
@@ -141,8 +142,9 @@ def end_with_parent() -> None:
 
     def alive(process: psutil.Process) -> bool:
         try:
-            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+            adopted = "DVC_STAGE" in os.environ and os.getpgid(process.pid) != os.getpgid(0)
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE and not adopted
+        except (psutil.NoSuchProcess, ProcessLookupError):
             return False
 
     def watch() -> None:

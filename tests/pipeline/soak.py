@@ -38,7 +38,7 @@ KINDS = {
     "SIGINT to all (Ctrl-C)": ("all", signal.SIGINT),
     "SIGTERM to all": ("all", signal.SIGTERM),
 }
-AGAIN_SECONDS, END_SECONDS = 8, 10
+AGAIN_SECONDS, END_SECONDS = 8, 30  # libraries are loaded for up to ten seconds, and nobody listens meanwhile
 LONGEST_SECONDS = 12
 BAR = re.compile(r"[\r\n] *\d+%\|[^|]*\| (\d+)/(\d+) \[")  # of the trainer, which has no title
 NAME = re.compile(r"Running stage '([^']+)'")

@@ -156,6 +156,10 @@ def test_an_experiment_in_a_temporary_folder_finds_the_projects_keys(
 CHILD = (
     "import os, time; from tightlip.stage import end_with_parent; end_with_parent(); print(os.getpid(), flush=True); "
 )
+LATE = (
+    "import os, time; print(os.getpid(), flush=True); time.sleep(1); from tightlip.stage import end_with_parent; "
+    "end_with_parent(); "
+)
 PARENT = """
 import shlex, subprocess, sys
 code = {child!r} + "time.sleep(60)"
@@ -176,19 +180,19 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def orphaned(tmp_path: Path, shell: bool = False, **variables: str) -> tuple[int, bool]:
-    """Kill the parent of a stage, or of its shell; return the stage's pid and whether it ended within three seconds."""
+def orphaned(tmp_path: Path, shell: bool = False, child: str = CHILD, **variables: str) -> tuple[int, bool]:
+    """Kill the parent of a stage, or of its shell; return the stage's pid and whether it ended within five seconds."""
     environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"} | variables
-    code = PARENT.format(child=CHILD, shell=shell)
+    code = PARENT.format(child=child, shell=shell)
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=environment, cwd=tmp_path,
+        env=environment, cwd=tmp_path, start_new_session=True,
     ) as parent:  # fmt: skip
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert alive(pid)
         parent.kill()
-    deadline = time.monotonic() + (3 if variables else 1)
+    deadline = time.monotonic() + (5 if variables else 1)
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     return pid, not alive(pid)
@@ -198,6 +202,13 @@ def orphaned(tmp_path: Path, shell: bool = False, **variables: str) -> tuple[int
 @pytest.mark.parametrize("shell", [False, True])
 def test_a_stage_under_dvc_ends_when_dvc_dies(tmp_path: Path, shell: bool) -> None:
     pid, ended = orphaned(tmp_path, shell, DVC_ROOT=str(tmp_path))
+    assert ended, pid
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("shell", [False, True])
+def test_a_stage_ends_when_dvc_died_while_libraries_were_loaded(tmp_path: Path, shell: bool) -> None:
+    pid, ended = orphaned(tmp_path, shell, LATE, DVC_ROOT=str(tmp_path), DVC_STAGE="do_thing")
     assert ended, pid
 
 
