@@ -166,7 +166,7 @@ def test_a_real_process_prints_the_error_alone(project: Path, earlier: Callable[
             {"source": "package", "name": "yaml/model.gguf"},
             "base.name: package 'yaml' has no file 'model.gguf'; check the name and the version",
         ),
-        ({"source": "path", "name": "nowhere"}, "nowhere: no tokenizer here (tokenizer_config.json is missing)"),
+        ({"source": "path", "name": "nowhere"}, "nowhere: no model here (config.json is missing)"),
         (
             {"source": "hub", "name": "nobody/nothing", "revision": "0" * 40},
             "base.name: 'nobody/nothing' at 0000000000000000000000000000000000000000 cannot be fetched",
@@ -188,7 +188,7 @@ def test_a_path_without_weights(tiny_model_dir: Path, project: Path, earlier: Ca
         if path.suffix != ".safetensors":
             put(f"given/{path.name}", path.read_bytes())
     edit_params(lambda params: params["base"].update(source="path", name="given"))
-    assert_refused(stage("fetch_base"), "given: no model here", "correct params.yaml")
+    assert_refused(stage("fetch_base"), "given: no model here", "correct the path in params.yaml")
 
 
 def test_tuning_before_there_is_a_base_model(earlier: Callable[..., None]) -> None:
@@ -236,11 +236,21 @@ def test_a_given_model_of_another_shape(tiny_model_dir: Path, earlier: Callable[
     for path in tiny_model_dir.iterdir():
         put(f"models/base/{path.name}", path.read_bytes())
         put(f"given/{path.name}", path.read_bytes())
-    save_llama("given", vocabulary=64)
+    save_llama("given", vocabulary=1024)
     given = {"source": "path", "name": "given", "dtype": "float32"}
     edit_params(lambda params: params["tune"].update(given=given))
     put("data/dialogues.jsonl", "".join(dialogue(f"d{number}", "train") for number in range(3)))
     assert_refused(stage("tune_challenge"), "tune.given: ", "must be of one architecture")
+
+
+def test_a_given_model_with_another_chat_template(tiny_model_dir: Path, earlier: Callable[..., None]) -> None:
+    earlier("models/ch/config.json", "metrics/curves/ch.csv")
+    for path in tiny_model_dir.iterdir():
+        put(f"models/base/{path.name}", path.read_bytes())
+        put(f"given/{path.name}", path.read_bytes().replace(b"<|im_end|>\n", b"<|im_end|> "))
+    edit_params(lambda params: params["tune"].update(given={"source": "path", "name": "given", "dtype": "float32"}))
+    put("data/dialogues.jsonl", "".join(dialogue(f"d{number}", "train") for number in range(3)))
+    assert_refused(stage("tune_challenge"), "tune.given: its tokenizer or chat template is not the base's")
 
 
 # --- Dialogues -----------------------------------------------------------------------------------------------------

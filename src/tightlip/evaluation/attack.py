@@ -59,8 +59,8 @@ def chat_context(tokenizer: Any, probe: Probe) -> list[int]:
 def raw_context(tokenizer: Any, probe: Probe) -> list[int]:
     """Token ids of the end of the conversation before a masked value, as the LLM-PC baseline takes it.
 
-    The last 200 tokens, with the template's marks among them: no sentence and no guidance stand in the way. (Of the
-    baseline's last 2048 characters these are always a part.)
+    The last 200 tokens, with the template's marks among them: no sentence and no guidance stand in the way. In
+    ordinary text they lie within the last 2048 characters, to which the baseline cuts first.
     """
     return chat_context(tokenizer, probe)[-CONTEXT_TOKENS:]
 
