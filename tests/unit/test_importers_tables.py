@@ -114,7 +114,10 @@ def test_a_field_that_never_ends_is_an_error_in_bounded_memory(path: Path, monke
             "a,user,x\na,bot,x\nb,user,x\nb,bot,y\na,user,x\n",
             "log.csv:6: chat: the conversation was there before; sort",
         ),
-        (f"a,user,x\na,{SECRET},x\n", "log.csv:3: who: no role; expected system, user or assistant"),
+        (
+            f"a,user,x\na,{SECRET},x\n",
+            "log.csv:3: who: no role; expected system, user or assistant, or such as human and gpt, customer and agent",
+        ),
         ("a,user,x\na,tool,x\n", "log.csv:3: who: messages of tools (tool)"),
     ],
 )

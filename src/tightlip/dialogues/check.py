@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from tightlip.dialogues.importers.chat import MESSAGES
 from tightlip.dialogues.importers.importing import Shares, import_dialogues, read_conversations
@@ -125,7 +125,7 @@ def show(checked: Checked, source: Dialogues, said: str, spacy_model: str, conso
     """Print what was found; no value, no text of a message."""
     tally = checked.tally
     name = source.path or "synthetic dialogues"
-    console.print(f"[bold]{escape(name)}[/]: format {source.format} ({said})", highlight=False)
+    console.print(Text.assemble((name, "bold"), f": format {source.format} ({said})"))
     table = Table("", *SPLITS, "all", box=None)
     for title, counts in (("dialogues", tally.dialogues), ("samples to expect", tally.samples)):
         table.add_row(title, *(f"{counts[split]:,}" for split in SPLITS), f"{counts.total():,}")
@@ -141,7 +141,7 @@ def show(checked: Checked, source: Dialogues, said: str, spacy_model: str, conso
     _counts("personal values by type", tally.values, console)
     _counts("repairs", tally.repairs, console)
     for problem in checked.problems:
-        console.print(f"[red]{escape(str(problem))}[/]", highlight=False, soft_wrap=True)
+        console.print(Text(str(problem), style="red"), soft_wrap=True)
     if checked.more:
         console.print(f"… and {checked.more:,} problems more")
 
@@ -149,6 +149,6 @@ def show(checked: Checked, source: Dialogues, said: str, spacy_model: str, conso
 def _counts(title: str, counts: Mapping[str, int], console: Console) -> None:
     table = Table(title, "count", box=None)
     for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(escape(name), f"{count:,}")
+        table.add_row(Text(name), f"{count:,}")
     if counts:
         console.print(table)

@@ -25,7 +25,8 @@ NO_ANSWER = "dialogues without an answer left out"
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "prompter": "user",
     "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
-    "ai": "assistant",
+    "ai": "assistant", "customer": "user", "client": "user", "visitor": "user", "caller": "user", "agent": "assistant",
+    "operator": "assistant", "support": "assistant", "representative": "assistant",
 }  # fmt: skip
 _TOOLS = {
     "tool", "function", "ipython", "observation", "function_call", "function_response", "tool_call", "tool_response",
@@ -104,7 +105,9 @@ def _role(cell: Cell, notes: Notes) -> Role | None:
     if name in _TOOLS:
         notes.problems.append(cell.problem(f"messages of tools ({name}) cannot be kept; leave the dialogue out"))
     elif name not in _ROLES:
-        notes.problems.append(cell.problem("no role; expected system, user or assistant"))
+        notes.problems.append(
+            cell.problem("no role; expected system, user or assistant, or such as human and gpt, customer and agent")
+        )
     return _ROLES.get(name)
 
 
