@@ -23,7 +23,7 @@ from tightlip.models.loading import load_model
 from tightlip.params import Hosted, Judge, ModelSource, Source
 from tightlip.records import Question
 
-SAMPLES = extract_samples(synthesise(12, 0.1, 0.1, seed=1))[:4]
+SAMPLES = list(extract_samples(synthesise(12, 0.1, 0.1, seed=1)))[:4]
 
 
 @pytest.fixture(scope="module")

@@ -352,7 +352,8 @@ def test_the_ledger_is_no_output_of_a_stage() -> None:
 
 
 CHILD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it, and so would this
 from tightlip.hosted.asking import ask
 from tightlip.hosted.client import Endpoint, Request
 from tightlip.params import Hosted, Price

@@ -20,7 +20,7 @@ from tightlip.pii.policy import filter_answers
 from tightlip.prompts import NUDGE
 from tightlip.records import Answer, FilteredAnswer, Message, Sample, Value
 
-SAMPLES = extract_samples(synthesise(16, 0.1, 0.1, seed=5))
+SAMPLES = list(extract_samples(synthesise(16, 0.1, 0.1, seed=5)))
 VALUES = list(dict.fromkeys(value for sample in SAMPLES for value in sample.truths))
 
 
@@ -43,7 +43,7 @@ def source(server: Server, provider: str = "openai", mode: str = "chat", **chang
 def answers(samples: list[Sample], source: Source, base: Path, **hosted: Any) -> list[Answer]:
     return answer(
         samples, "hosted", source, hosted=Hosted(**hosted), base=str(base), ner_model="none", max_prompt_tokens=4000,
-        batch_size=1, seed=0,
+        batch_size=1, seed=0, scratch=base,
     )  # fmt: skip
 
 

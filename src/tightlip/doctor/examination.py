@@ -92,20 +92,14 @@ def read_params(root: Path, profile: str | None) -> Params:
     from tightlip.compose import compose
 
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "params.yaml")
-        try:
-            compose(profile, out, root / "conf")
-            return load_params(out)
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(out), f"conf/profile/{profile}.yaml")) from None
+        compose(profile, Path(folder, "params.yaml"), root / "conf")
+        return load_params(Path(folder, "params.yaml"))
 
 
 def hosted_terms(params: Params) -> tuple[dict[str, tuple[float, float]], int]:
     """Return what hosted models cost, $ per million tokens of prompts and of answers, and how many requests may run."""
-    settings = getattr(params, "hosted", None)
-    known = getattr(settings, "prices", None) or {}
-    priced = {model: (price.input, price.output) for model, price in known.items()}
-    return priced, getattr(settings, "concurrency", 8)
+    priced = {model: (price.input, price.output) for model, price in params.hosted.prices.items()}
+    return priced, params.hosted.concurrency
 
 
 def cost(stage: Stage, known: dict[str, tuple[float, float]]) -> float | None:
@@ -148,7 +142,7 @@ def _plan(
     try:
         answer = said.get(params.base.name)
         here = same and (root / DIALOGUES).is_file()
-        if getattr(params.dialogues, "format", "synthetic") != "synthetic" and not here:
+        if params.dialogues.format != "synthetic" and not here:
             text = "not imported yet; invented ones stand in for them in the estimate"
             found.findings.append(Finding("dialogues", "warn", text, "dvc repro make_dialogues, and ask again"))
         config, origin, exact = find_config(params.base, answer.parameters if answer else None)
