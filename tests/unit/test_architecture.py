@@ -1,6 +1,8 @@
 """The rules of the design that a reviewer would otherwise have to check by eye."""
 
 import ast
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -194,13 +196,22 @@ def test_a_dvc_stage_depends_on_no_code_that_is_missing_or_unused(name: str) -> 
             assert any(covered(path, [dep]) for path in used), dep
 
 
-def test_every_parameter_that_dvc_watches_exists() -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("profile", ["conf/profile/laptop.yaml", "docs/your-model/helpdesk.yaml"])
+def test_dvc_finds_every_parameter_of_a_profile_that_says_all_or_only_what_it_must(
+    profile: str, tmp_path: Path
+) -> None:
+    from tightlip.compose import compose
+
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / profile, tmp_path / "conf/profile/mine.yaml")
+    compose("mine", tmp_path / "params.yaml", tmp_path / "conf")
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text(encoding="utf-8"))
     for name, stage in dvc_stages().items():
-        for key in stage.get("params", []):
+        plain = [key if "${" not in key else key.split("${")[0].rpartition(".")[0] for key in stage.get("params", [])]
+        used = re.findall(r"\$\{((?!item|key)[a-z_.]+)\}", yaml.safe_dump(stage))
+        for key in [*plain, *used]:
             value = params
-            known = key.split("${")[0].rpartition(".")[0] if "${" in key else key
-            for part in known.split("."):
+            for part in key.split("."):
                 assert part in value, f"{name}: {key}"
                 value = value[part]
 

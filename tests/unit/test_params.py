@@ -188,6 +188,24 @@ def test_every_profile_composes(profile: str, tmp_path: Path) -> None:
     assert load_params(tmp_path / "params.yaml").profile == profile
 
 
+def test_the_defaults_of_the_profiles_are_those_of_the_fields(tmp_path: Path) -> None:
+    written = yaml.safe_load((ROOT / "conf/defaults.yaml").read_text(encoding="utf-8"))
+    assert written["train"].pop("seeds") == ["${seed}"]
+    bare = changed("evidence.rows", ["ch"])
+    bare["train"].pop("epochs")
+    bare["eval"]["untuned"] = []
+    read = Params.model_validate(bare | {"tune": {}, "samples": {}}).model_dump(mode="json")
+
+    def compare(said: dict[str, Any], meant: dict[str, Any], where: str) -> None:
+        for name, value in said.items():
+            if isinstance(value, dict) and value:
+                compare(value, meant[name], f"{where}.{name}")
+            else:
+                assert value == meant[name], f"{where}.{name}"
+
+    compare(written, read, "defaults")
+
+
 # --- Row keys ------------------------------------------------------------------------------------------------------
 
 
