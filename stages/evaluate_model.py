@@ -19,7 +19,7 @@ def main(checkpoint: str) -> int:
     questions = load_questions(asked.source, asked.name, asked.revision, asked.test)
     figures: dict[str, list[object]] = {}
     count = 0
-    for trained in zip(*map(params.trainings, rows), strict=True):
+    for trained in params.by_weights(rows):
         under_test = examiner(trained[0], params, scratch("evaluate_model", "shared"))
         for row, outcomes in evaluate(trained, under_test, samples, questions).items():
             write_jsonl(row.outcomes / "leaks.jsonl", outcomes.leaks)

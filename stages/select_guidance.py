@@ -1,5 +1,3 @@
-import itertools
-
 from tightlip.evaluation.benign import benign_figures, benign_samples
 from tightlip.evaluation.leak import leak_figures
 from tightlip.evaluation.question_sets import load_questions
@@ -24,8 +22,7 @@ def main() -> int:
     undefended = utility_figures(examiner(parse_row("ch"), params, shared).utility(questions, [BARE])[BARE])
     trainings: dict[str, list[dict[str, float | int]]] = {}
     rows = params.eval.candidates()
-    by_epoch = [list(same) for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint)]
-    for of_weights in (trained for same in by_epoch for trained in zip(*map(params.trainings, same), strict=True)):
+    for of_weights in params.by_weights(rows):
         under_test = examiner(of_weights[0], params, shared)
         ways = {row: as_deployed(row, under_test.negative) for row in of_weights}
         leaks = under_test.leaks(samples, list(ways.values()))

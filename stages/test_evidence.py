@@ -1,9 +1,6 @@
-import functools
-from dataclasses import replace
-
 from tightlip.evaluation.attack import probes
 from tightlip.evaluation.question_sets import load_questions
-from tightlip.evaluation.rows import Examiner, examiner
+from tightlip.evaluation.rows import examiner
 from tightlip.evidence.rows import examine, retest
 from tightlip.files import read_jsonl, stream_jsonl, write_json, write_jsonl
 from tightlip.models.loading import load_model
@@ -23,24 +20,23 @@ def main() -> int:
     dialogues = [row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
     targets = probes(dialogues[: params.tune.attack_dialogues])
     base, count = load_model("models/base"), 0
-
-    @functools.lru_cache(maxsize=3)  # rows with the same weights follow one another
-    def under_test(weights: str, seed: int | None) -> Examiner:
-        row = next(row for row in map(parse_row, settings.rows) if row.checkpoint == weights)
-        return examiner(replace(row, seed=seed), params, scratch("evaluate_model", "shared"))
-
-    for key in settings.rows:
-        row, *further = params.trainings(parse_row(key))
-        conversations = settings.prompts if key in settings.attacked else 0
-        first = under_test(row.checkpoint, None)
-        found = [examine(row, first, samples, questions, dialogues, targets, conversations, base)]
-        found += [retest(each, under_test(each.checkpoint, each.seed), samples, questions) for each in further]
-        for number, training in enumerate(found):
+    figures: dict[str, list[object]] = {}
+    for trained in params.by_weights(map(parse_row, settings.rows)):
+        under_test = examiner(trained[0], params, scratch("evaluate_model", "shared"))
+        for row in trained:
+            conversations = settings.prompts if row.key in settings.attacked else 0
+            if row.seed is None:
+                found = examine(row, under_test, samples, questions, dialogues, targets, conversations, base)
+            else:
+                found = retest(row, under_test, samples, questions)
+            of_row = figures.setdefault(row.key, [])
             for name in ("leaks", "utility", "attacks", "benign"):
-                if outcomes := getattr(training, name):
-                    write_jsonl(f"data/evidence/{key}/training_{number}/{name}.jsonl", outcomes)
+                if outcomes := getattr(found, name):
+                    write_jsonl(f"data/evidence/{row.key}/training_{len(of_row)}/{name}.jsonl", outcomes)
                     count += len(outcomes)
-        write_json(f"metrics/evidence/rows/{key}.json", [training.figures for training in found])
+            of_row.append(found.figures)
+    for key, of_row in figures.items():
+        write_json(f"metrics/evidence/rows/{key}.json", of_row)
     return count
 
 

@@ -1,6 +1,8 @@
 """Parameters: one frozen model per block of `params.yaml`; unknown keys and values out of range are errors."""
 
+import itertools
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -661,6 +663,12 @@ class Params(Block):
         """Return a row once per training of its variant, the first as it is; a treated row is of the first alone."""
         further = self.seeds(row.variant)[1:] if row.variant and not row.treatment else ()
         return [row, *(replace(row, seed=seed) for seed in further)]
+
+    def by_weights(self, rows: Iterable[Row]) -> Iterator[tuple[Row, ...]]:
+        """Group rows with the same weights, once per training, so that one model at a time need be in memory."""
+        for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
+            for trained in itertools.zip_longest(*map(self.trainings, same)):
+                yield tuple(filter(None, trained))  # a treated row is of the first training alone
 
     @model_validator(mode="after")
     def _sources_are_watched(self) -> "Params":

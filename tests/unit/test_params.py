@@ -294,6 +294,25 @@ def test_a_row_has_as_many_trainings_as_its_variant_has_seeds() -> None:
     assert again.outcomes == Path("data/rows/ch-lora-cfg_e2/ch-lora-cfg_e2_g100/seed_4")
 
 
+def test_rows_are_grouped_by_weights_and_training() -> None:
+    raw = changed("train.variants.ch-lora.seeds", [0, 4])
+    params = Params.model_validate(raw)
+    keys = [
+        "ch",
+        "ch_redacted",
+        "ch-lora_e1_g100",
+        "ch-lora_e1_g250_prob",
+        "ch-lora_e1_g100_redacted",
+        "ch-lora_e2_g100",
+    ]
+    groups = [[(row.key, row.seed) for row in rows] for rows in params.by_weights(map(parse_row, keys))]
+    first = [(key, None) for key in keys]
+    assert groups == [
+        first[:2], first[2:5], [("ch-lora_e1_g100", 4), ("ch-lora_e1_g250_prob", 4)], first[5:],
+        [("ch-lora_e2_g100", 4)],
+    ]  # fmt: skip
+
+
 # --- Dialogues -----------------------------------------------------------------------------------------------------
 
 SHARES = {"dev": 0.1, "test": 0.2}
