@@ -174,7 +174,7 @@ class Planner:
         extended = {row.key for row in settings.extended.rows()}
         work = Work()
         rows = [row for row in settings.rows() if row.checkpoint == checkpoint]
-        for trained in zip(*map(self.params.trainings, rows), strict=True):
+        for trained in self.params.by_weights(rows):
             weights, askings = (checkpoint, trained[0].seed), self.costs.askings(trained)
             further = self.costs.askings([row for row in trained if row.key in extended])
             first = min(settings.prompts, texts.samples["test"])
@@ -191,9 +191,7 @@ class Planner:
         yield Stage("measure_detectors", "measure_detectors", Work(words=2 * texts.turns, seconds=DETECTORS), 0, True)
         batch = params.eval.batch_size
         work = together(self._examined(parse_row(key)) for key in settings.rows)
-        # Three sets of weights are kept at a time, with what was made of them on a CPU, and the base.
-        examined = self._inference(2 * batch)
-        memory = examined + 2 * (examined if self.written_out else self._loaded()) + self._loaded()
+        memory = self._inference(2 * batch) + self._loaded()  # one set of weights at a time, and the base
         yield Stage("test_evidence", "test_evidence", work, memory, True)
         yield Stage("relearn_leaks", "relearn_leaks", self._relearned(), self._inference(2 * batch), True)
         yield _light("make_evidence", 1, evidence=True)
