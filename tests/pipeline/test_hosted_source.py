@@ -75,14 +75,17 @@ def source(url: str, base: Path, provider: str, mode: str) -> Source:
 
 
 @pytest.mark.parametrize("provider", ["openai", "together"])
-def test_completion_mode_gets_the_answers_that_the_model_gives_here(url: str, base: Path, provider: str) -> None:
+def test_completion_mode_gets_the_answers_that_the_model_gives_here(
+    url: str, base: Path, provider: str, tmp_path: Path
+) -> None:
     tokenizer, recipe = load_tokenizer(base), source(url, base, provider, "completion")
     plain = Hosted(pseudonymise=False)
     found = answer_remotely(SAMPLES, "hosted", recipe, plain, tokenizer, max_prompt_tokens=1000)
     here = Source(provider="local", nudge=True, temperature=0, max_tokens=12)
     expected = answer_locally(
-        SAMPLES, "hosted", here, load_model(base, "float32"), tokenizer, max_prompt_tokens=1000, batch_size=4, seed=0
-    )
+        SAMPLES, "hosted", here, load_model(base, "float32"), tokenizer, max_prompt_tokens=1000, batch_size=4, seed=0,
+        scratch=tmp_path,
+    )  # fmt: skip
     assert [(row.sample_id, row.text, row.finish) for row in found] == [
         (row.sample_id, row.text, row.finish) for row in expected
     ]
