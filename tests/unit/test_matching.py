@@ -273,3 +273,18 @@ def test_planted_leaks_are_found_and_clean_text_raises_no_alarm(near: bool, leas
     assert cases > 2000
     assert found >= least * cases
     assert alarms < 0.01 * cases
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "count"),
+    [
+        ("我叫王小明住在北京。", "王小明", 1),
+        ("ผมชื่อสมชายครับ", "สมชาย", 1),
+        ("電話は090-1234-5678です", "090-1234-5678", 1),
+        ("佐藤さんと佐藤", "佐藤", 2),
+        ("Annabelle wohnt hier", "Anna", 0),
+        ("Иванова", "Иван", 0),
+    ],
+)
+def test_scripts_without_spaces_have_no_bounds_between_words(text: str, value: str, count: int) -> None:
+    assert len(find_values(text, [Value(type="NAME", value=value)])) == count

@@ -26,7 +26,12 @@ TITLES = frozenset(
 )
 _MIN_PART_LETTERS = 3
 _MIN_NEAR = 4  # letters and digits of a value whose near copies can be told from chance
-_BEFORE, _AFTER, _BETWEEN, _APART = r"(?<![^\W_])", r"(?![^\W_])", r"[\W_]{0,3}", r"[\W_]{1,2}"
+
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+"""Letters of scripts without spaces between words (Thai, Lao, Burmese, Khmer, Japanese, Chinese), for `[…]`."""
+
+_WORD = rf"[^\W_{UNSPACED}]"  # a letter or digit that a word may go on with
+_BEFORE, _AFTER, _BETWEEN, _APART = f"(?<!{_WORD})", f"(?!{_WORD})", r"[\W_]{0,3}", r"[\W_]{1,2}"
 
 # Given and family names that are also English words: alone, they count only with a capital letter, or every "will"
 # would be a leak of Will. Read out of Faker's lists of American names.
@@ -178,8 +183,8 @@ def _bounded(value: str) -> re.Pattern[str]:
     """Pattern for a normalised value that is not part of a longer word or number."""
     digits = re.sub(r"\D", "", value)
     if _NUMBER.fullmatch(value) and len(digits) >= _MIN_NUMBER_DIGITS:
-        return re.compile(r"(?<!\d)\+?\(?" + r"[\s().\-/]{0,2}".join(digits) + r"(?![^\W_])")
-    before, after = r"(?<![^\W_])", r"(?![^\W_]|'(?!s\b)[^\W\d_])"  # Will's holds Will, but don't holds no Don
+        return re.compile(r"(?<!\d)\+?\(?" + r"[\s().\-/]{0,2}".join(digits) + _AFTER)
+    before, after = _BEFORE, rf"(?!{_WORD}|'(?!s\b)[^\W\d_])"  # Will's holds Will, but don't holds no Don
     if value.isdigit():  # 250 does not occur in 1,250 or 250.75
         before, after = before + r"(?<!\d[.,])", after + r"(?![.,]\d)"
     return re.compile(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tightlip.dialogues.importers.reading import parse_json
 from tightlip.dialogues.importers.source import Cell, Notes, Problem
 from tightlip.dialogues.importers.turns import Text, clean
+from tightlip.pii.matching import UNSPACED
 from tightlip.records import Entity, Turn
 
 LEFT_MARK = "marks without a value left as they are"
@@ -25,10 +26,7 @@ TYPES = {
 
 _TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
 _MARK = re.compile(r"\[([A-Z]+(?:_[A-Z]+)*)-([0-9]{1,4})\]")
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-"""Letters of scripts without spaces between words (Thai, Lao, Burmese, Khmer, Japanese, Chinese)."""
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 def annotate_listed(texts: Sequence[Text], lists: Sequence[Cell], said: Sequence[str], notes: Notes) -> list[Turn]:
