@@ -1,6 +1,7 @@
 """Whatever a user's file holds: a clean result or a clean error. `make fuzz` runs some ten thousand cases more."""
 
 import contextlib
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -20,9 +21,12 @@ from tightlip.comparison.gates import GateError, parse_gate
 from tightlip.compose import compose
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.files import one_line, read_json, read_jsonl
+from tightlip.models.chat import encode_prompt, load_tokenizer
+from tightlip.models.loading import check_config, load_model
 from tightlip.models.note import trained_negative
+from tightlip.models.task_vector import find_tensors
 from tightlip.params import Params, load_params
-from tightlip.records import Answer, Dialogue, Pair, Question, Sample
+from tightlip.records import Answer, Dialogue, Message, Pair, Question, Sample
 from tightlip.rows import Row, parse_guidance, parse_row
 
 ROOT = Path(__file__).parents[2]
@@ -169,3 +173,66 @@ def test_a_profile_of_anything_is_composed_or_leaves_params_as_they_were(
     out.write_bytes(b"before")
     clean(lambda: compose("mine", out, tmp_path / "conf"), "mine.yaml")
     assert out.read_bytes() == b"before" or isinstance(load_params(out), Params)
+
+
+# --- Models --------------------------------------------------------------------------------------------------------
+
+SLOW = settings(on_disk, max_examples=settings.default.max_examples // 4)
+
+
+def hostile_model(tiny_model_dir: Path, tmp_path: Path, name: str, content: bytes) -> Path:
+    """A model of which one file holds something else."""
+    path = tmp_path / "model"
+    if not path.is_dir():
+        shutil.copytree(tiny_model_dir, path)
+    for other in tiny_model_dir.iterdir():
+        if (path / other.name).read_bytes() != other.read_bytes():
+            shutil.copy(other, path / other.name)
+    (path / name).write_bytes(content)
+    return path
+
+
+@SLOW
+@given(data=st.data())
+def test_a_header_of_weights_that_lies_is_a_clean_error(
+    data: st.DataObject, tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    whole = (tiny_model_dir / "model.safetensors").read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = data.draw(
+        hostile.bent(json.loads(whole[8 : 8 + length])).map(hostile.as_json) | hostile.spliced(whole[8 : 8 + length])
+    )
+    said = data.draw(st.just(len(header)) | st.integers(0, 2**64 - 1))
+    content = said.to_bytes(8, "little") + header + whole[8 + length :]
+    path = hostile_model(tiny_model_dir, tmp_path, "model.safetensors", content)
+    clean(lambda: find_tensors(path), str(path))
+    clean(lambda: load_model(path), str(path))
+
+
+@SLOW
+@given(data=st.data())
+def test_a_config_of_anything_is_a_model_or_a_clean_error(
+    data: st.DataObject, tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    name = data.draw(st.sampled_from(["config.json", "generation_config.json"]))
+    whole = (tiny_model_dir / name).read_bytes()
+    content = data.draw(hostile.bent(json.loads(whole)).map(hostile.as_json) | hostile.spliced(whole))
+    path = hostile_model(tiny_model_dir, tmp_path, name, content)
+    if clean(lambda: check_config(path) or True, str(path)):
+        clean(lambda: load_model(path), str(path))
+
+
+@SLOW
+@given(data=st.data())
+def test_a_tokenizer_of_anything_is_one_or_a_clean_error(
+    data: st.DataObject, tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    name = data.draw(st.sampled_from(["tokenizer_config.json", "chat_template.jinja", "tokenizer.json"]))
+    whole = (tiny_model_dir / name).read_bytes()
+    bent = hostile.spliced(whole)
+    if name == "tokenizer_config.json":
+        bent |= hostile.bent(json.loads(whole)).map(hostile.as_json)
+    path = hostile_model(tiny_model_dir, tmp_path, name, data.draw(bent))
+    tokenizer = clean(lambda: load_tokenizer(path), str(path))
+    if tokenizer is not None:
+        clean(lambda: encode_prompt(tokenizer, [Message(role="user", content="Hello")]))

@@ -61,7 +61,7 @@ def rendered(tokenizer: Any, messages: list[Message]) -> list[int]:
 
 
 @families
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=settings.default.max_examples // 4)
 @given(contents=st.lists(said, min_size=4, max_size=4), prefix=said)
 def test_no_message_makes_a_token_of_the_template(family: str, contents: list[str], prefix: str) -> None:
     tokenizer = TOKENIZERS[family]
@@ -73,7 +73,7 @@ def test_no_message_makes_a_token_of_the_template(family: str, contents: list[st
 
 
 @families
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=settings.default.max_examples // 4)
 @given(contents=st.lists(said, min_size=4, max_size=4), prefix=said)
 def test_the_tokens_give_the_text_back(family: str, contents: list[str], prefix: str) -> None:
     tokenizer = TOKENIZERS[family]
@@ -86,7 +86,7 @@ def test_the_tokens_give_the_text_back(family: str, contents: list[str], prefix:
 
 
 @families
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=settings.default.max_examples // 6)
 @given(contents=st.lists(st.text(st.characters(codec="latin-1"), min_size=1, max_size=20), min_size=4, max_size=4))
 def test_ordinary_text_has_the_ids_that_transformers_gives_it(family: str, contents: list[str]) -> None:
     tokenizer = TOKENIZERS[family]

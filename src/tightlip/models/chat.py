@@ -68,6 +68,8 @@ def check_tokenizer(tokenizer: Any, name: str) -> None:
         style(tokenizer)
     except ValueError as error:
         raise ValueError(f"{name}: {error}; take an instruct model") from None
+    except Exception as error:  # what loads need not encode
+        raise ValueError(f"{name}: the tokenizer cannot be used ({reason(error)}); fetch the model again") from None
 
 
 def same_tokenizer(base: Any, tuned: Any, name: str) -> None:
