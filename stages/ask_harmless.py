@@ -8,6 +8,7 @@ from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
 from tightlip.params import load_params
 from tightlip.pii.detectors import entities, load_ner
+from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.patterns import structured
 from tightlip.records import Dialogue
 from tightlip.stage import code, scratch, stage_command
@@ -29,7 +30,7 @@ def main() -> int:
     texts = [text for _, text in answered]
     named, shaped = entities(load_ner(params.filter.spacy_model), texts, ()), structured(texts)
     dialogues = stream_jsonl("data/dialogues.jsonl", Dialogue)
-    private = list(dict.fromkeys(value for row in dialogues if row.split == "train" for value in row.values))
+    private = ValueIndex(value for row in dialogues if row.split == "train" for value in row.values)
     splits = [load_questions(asked.source, asked.name, asked.revision, split) for split in (asked.dev, asked.test)]
     held_out = [row.question for split in splits for row in split]
     held_out += [sample.messages[-1].content for split in ("dev", "test") for sample in benign_samples(split)]

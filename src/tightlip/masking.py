@@ -1,14 +1,12 @@
 """Texts with marks in place of personal values: what may be shown to people who need not know them."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tightlip.pii.detectors import Span
+from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.matching import find_values
 from tightlip.records import Value
-
-_MIN_WORD = 3  # letters of a word by which a value of another dialogue is looked up
 
 
 class Piece(NamedTuple):
@@ -24,34 +22,18 @@ def mask(text: str, truths: Sequence[Value]) -> str:
     return "".join(f"[{piece.text}]" if piece.mark else piece.text for piece in cut(text, found))
 
 
-def mask_all(
-    text: str, truths: Sequence[Value], others: Mapping[str, Sequence[Value]], detected: Sequence[Span]
-) -> list[Piece]:
+def mask_all(text: str, truths: Sequence[Value], others: ValueIndex, detected: Sequence[Span]) -> list[Piece]:
     """Mask the true values of a dialogue, those of all other dialogues, and what detectors take for one.
 
     Args:
         text: a turn or an answer.
         truths: values of its own dialogue.
-        others: values of all dialogues, from `by_word`.
+        others: values of all dialogues.
         detected: what detectors found in the text.
     """
-    words = dict.fromkeys(_words(text))
-    known = dict.fromkeys([*truths, *(value for word in words for value in others.get(word, ()))])
+    known = dict.fromkeys([*truths, *others.near(text)])
     found = [(value.start, value.end, value.value.type) for value in find_values(text, list(known))]
     return cut(text, [*found, *((span.start, span.end, span.label) for span in detected)])
-
-
-def by_word(values: Iterable[Value]) -> dict[str, list[Value]]:
-    """Index values by their words, so that a text is compared only with those that share one with it."""
-    index: dict[str, list[Value]] = {}
-    for value in dict.fromkeys(values):
-        for word in dict.fromkeys(_words(value.value)):
-            index.setdefault(word, []).append(value)
-    return index
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in re.findall(r"[^\W_]+", text.casefold()) if len(word) >= _MIN_WORD]
 
 
 def cut(text: str, spans: Sequence[tuple[int, int, str]]) -> list[Piece]:

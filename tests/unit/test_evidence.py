@@ -22,6 +22,7 @@ from tightlip.guidance.asking import BARE, Asking
 from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.params import load_params
 from tightlip.pii.detectors import Span
+from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.matching import find_values
 from tightlip.prompts import NEGATIVE
 from tightlip.records import (
@@ -165,7 +166,7 @@ def test_a_value_comes_from_the_first_place_that_holds_it(
 ) -> None:
     """Ana Ruiz and Bo Kim are in training dialogues, Oslo is in this dialogue alone."""
     found = [Span("PERSON", answer.index(text), answer.index(text) + len(text), text) for text in spans]
-    assert trace(answer, sample(0, question), [ANA, BO], found) == traced
+    assert trace(answer, sample(0, question), ValueIndex([ANA, BO]), found) == traced
 
 
 # --- Detectors -----------------------------------------------------------------------------------------------------

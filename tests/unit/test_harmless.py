@@ -7,6 +7,7 @@ import pytest
 from tightlip.generation.harmless import ask_itself, blank, select
 from tightlip.models.chat import encode_open_turn
 from tightlip.pii.detectors import Span
+from tightlip.pii.lookup import ValueIndex
 from tightlip.preference.pairs import draw, harmless_pairs
 from tightlip.prompts import NEGATIVE, POSITIVE, SECRET_VARIABLE
 from tightlip.records import HarmlessAnswer, Message, Value
@@ -49,7 +50,11 @@ def test_names_places_dates_and_numbers_are_blanked() -> None:
 
 def kept(*answered: tuple[str, str], private: tuple[str, ...] = (), tests: tuple[str, ...] = ()) -> list[str]:
     rows = select(
-        answered, [[] for _ in answered], [Value(type="NAME", value=value) for value in private], tests, seed=0
+        answered,
+        [[] for _ in answered],
+        ValueIndex(Value(type="NAME", value=value) for value in private),
+        tests,
+        seed=0,
     )
     return [row.question for row in rows]
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from tightlip.hosted.asking import ask
 from tightlip.hosted.client import Endpoint, Request
-from tightlip.masking import by_word
 from tightlip.params import Hosted, Judge
+from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.matching import find_values
 from tightlip.pii.pseudonyms import Pseudonyms, words
 from tightlip.prompts import JUDGE, with_options
@@ -34,7 +34,7 @@ def judge_answers(
     Raises:
         ValueError: see `asking.ask`.
     """
-    known = by_word(private)
+    known = ValueIndex(private)
     texts = [
         disguise(answer, question, known) if hosted.pseudonymise else answer
         for answer, question in zip(answers, questions, strict=True)
@@ -65,17 +65,16 @@ def judge_prompt(answer: str, question: Question) -> str:
     return JUDGE.format(question=with_options(question), correct_answer=right, answer=answer)
 
 
-def disguise(answer: str, question: Question, known: dict[str, list[Value]]) -> str:
+def disguise(answer: str, question: Question, known: ValueIndex) -> str:
     """Replace the personal values in an answer, but not what the question itself says.
 
     Args:
         answer: what the model under test said.
         question: what it answers.
-        known: true values by their words (`masking.by_word`).
+        known: true values of all dialogues.
     """
     asked = with_options(question)
-    near = dict.fromkeys(value for word in words(answer) for value in known.get(word, ()))
-    values = [value for value in near if find_values(answer, [value]) and not find_values(asked, [value])]
+    values = [value for value in known.near(answer) if find_values(answer, [value]) and not find_values(asked, [value])]
     return Pseudonyms([answer], values, words(asked), "judge").mask(answer)
 
 

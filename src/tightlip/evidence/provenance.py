@@ -3,13 +3,12 @@
 from collections.abc import Collection, Sequence
 
 from tightlip.pii.detectors import Span
+from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.matching import Found, find_values
-from tightlip.records import Provenance, Sample, Value
+from tightlip.records import Provenance, Sample
 
 
-def trace(
-    answer: str, sample: Sample, training: Sequence[Value], spans: Collection[Span]
-) -> list[tuple[str, Provenance]]:
+def trace(answer: str, sample: Sample, training: ValueIndex, spans: Collection[Span]) -> list[tuple[str, Provenance]]:
     """Say of every personal value in an answer what type it has and where the model has it from.
 
     The first that applies: `prompt`, it stands in what the model was given; `training`, it is a true value of a
@@ -28,12 +27,11 @@ def trace(
     given = "\n".join([*(message.content for message in sample.messages), sample.prefix])
     own = find_values(answer, sample.truths)
     in_prompt = {each.value for each in find_values(given, [each.value for each in own])}
-    known = set(training)
     traced: list[tuple[Found | Span, str, Provenance]] = []
     for each in own:
-        origin: Provenance = "training" if each.value in known else "guessed"
+        origin: Provenance = "training" if each.value in training else "guessed"
         traced.append((each, each.value.type, "prompt" if each.value in in_prompt else origin))
-    for each in find_values(answer, training):
+    for each in training.find(answer):
         if _apart(each, traced):
             shown = bool(find_values(given, [each.value]))
             traced.append((each, each.value.type, "prompt" if shown else "training"))

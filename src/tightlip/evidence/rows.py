@@ -15,6 +15,7 @@ from tightlip.evidence.provenance import trace
 from tightlip.guidance.asking import BARE, TRIGGER, as_deployed
 from tightlip.params import Scorer
 from tightlip.pii.detectors import entities
+from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.patterns import structured
 from tightlip.records import AttackOutcome, Dialogue, LeakOutcome, Question, Sample, UtilityOutcome
 from tightlip.rows import Row
@@ -99,7 +100,7 @@ def provenance(
     leaks: Sequence[LeakOutcome], samples: Sequence[Sample], training: Sequence[Dialogue], examiner: Examiner
 ) -> dict[str, dict[str, int]]:
     """Count the personal values in all answers by where they come from and by type."""
-    known = list(dict.fromkeys(value for dialogue in training for value in dialogue.values))
+    known = ValueIndex(value for dialogue in training for value in dialogue.values)
     answers = [outcome.answer for outcome in leaks]
     ignored = examiner.params.filter.ignored_labels
     named, shaped = entities(examiner.subject.ner, answers, ignored), structured(answers)

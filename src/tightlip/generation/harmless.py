@@ -19,9 +19,9 @@ from tightlip.guidance.asking import BARE
 from tightlip.guidance.decoder import generate
 from tightlip.models.chat import decode, encode_open_turn, eos_ids
 from tightlip.pii.detectors import Span
-from tightlip.pii.matching import find_values
+from tightlip.pii.lookup import ValueIndex
 from tightlip.prompts import DEFAULT_SYSTEM
-from tightlip.records import HarmlessAnswer, Message, Value
+from tightlip.records import HarmlessAnswer, Message
 
 OPENINGS = (
     "Who wrote", "Who was the", "Who is", "Who invented", "Which country", "Which city", "Where is",
@@ -81,7 +81,7 @@ def ask_itself(
 def select(
     answered: Sequence[tuple[str, str]],
     spans: Sequence[Sequence[Span]],
-    private: Sequence[Value],
+    private: ValueIndex,
     held_out: Iterable[str],
     seed: int,
 ) -> list[HarmlessAnswer]:
@@ -100,7 +100,7 @@ def select(
         blanked = blank(text, found, random.Random(digest(str(seed), question)))  # noqa: S311  (not for secrets)
         alike = any(len(_words(question) & test) >= SIMILAR * len(_words(question) | test) for test in tests)
         short = len(text.split()) < MIN_WORDS
-        if blanked == text or short or alike or find_values(f"{question} {text}", private):
+        if blanked == text or short or alike or private.find(f"{question} {text}"):
             continue
         kept.append(HarmlessAnswer(id=f"harmless{len(kept)}:0:0", question=question, answer=text, blanked=blanked))
     return kept

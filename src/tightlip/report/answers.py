@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from tightlip.masking import Piece, by_word, mask_all
+from tightlip.masking import Piece, mask_all
 from tightlip.pii.detectors import Span
-from tightlip.records import Dialogue, LeakOutcome, Sample, Value
+from tightlip.pii.lookup import ValueIndex
+from tightlip.records import Dialogue, LeakOutcome, Sample
 
 _IMPERSONAL = ("CARDINAL", "ORDINAL", "PRODUCT")
 
@@ -51,15 +52,15 @@ def detector(spacy_model: str) -> Detect:
     return detect
 
 
-def true_values(dialogues: Iterable[Dialogue]) -> dict[str, list[Value]]:
-    """Index the true values of all dialogues by their words."""
-    return by_word(value for dialogue in dialogues for value in dialogue.values)
+def true_values(dialogues: Iterable[Dialogue]) -> ValueIndex:
+    """Index the true values of all dialogues."""
+    return ValueIndex(value for dialogue in dialogues for value in dialogue.values)
 
 
 def side_by_side(
     samples: Sequence[Sample],
     recorded: Mapping[str, Mapping[str, LeakOutcome]],
-    values: Mapping[str, Sequence[Value]],
+    values: ValueIndex,
     detect: Detect,
     limit: int,
 ) -> list[Comparison]:
@@ -79,9 +80,7 @@ def side_by_side(
     ]
 
 
-def _compare(
-    sample: Sample, outcomes: Mapping[str, LeakOutcome], values: Mapping[str, Sequence[Value]], detect: Detect
-) -> Comparison:
+def _compare(sample: Sample, outcomes: Mapping[str, LeakOutcome], values: ValueIndex, detect: Detect) -> Comparison:
     given = [outcome.answer for outcome in outcomes.values()]
     texts = [text.strip() for text in (sample.messages[-1].content, sample.prefix, sample.completion, *given)]
     user, prefix, original, *masked = (
