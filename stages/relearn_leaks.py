@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -23,11 +24,12 @@ def main() -> int:
     params = load_params()
     settings = params.evidence
     samples = read_jsonl("data/samples/test.jsonl", Sample)[: params.eval.prompts]
-    train = [row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
+    train = (row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train")
+    leaked = list(itertools.islice(train, settings.relearn_dialogues))
     lines = []
     for key in ("base", *settings.relearned):
         for steps in settings.relearn_steps:
-            figures = _leaks(key, steps, train[: settings.relearn_dialogues], samples, params)
+            figures = _leaks(key, steps, leaked, samples, params)
             lines.append({"row": key, "steps": steps, **{name: figures[name] for name in (
                 "n_prompts", "leak_count", "leak_answers", "degenerate_count")}})  # fmt: skip
     write_text("metrics/evidence/relearning.csv", pd.DataFrame(lines).to_csv(index=False))
@@ -40,7 +42,6 @@ def _leaks(
     row = parse_row(key) if key != "base" else None
     path, adapter = Path("models", row.model if row else "base"), row.adapter if row else None
     asking = as_deployed(row, trained_negative(adapter)) if row else BARE
-
     told = [f"{steps} steps, seed {params.seed}, {params.tune.max_length}", *(row.model_dump_json() for row in leaked)]
     identity = (path, *([adapter] if adapter else []), *told, *code("evidence/relearning.py"))
 
@@ -51,9 +52,8 @@ def _leaks(
                             seed=params.seed, save_seconds=params.train.save_seconds)  # fmt: skip
         return Subject(tuned, tokenizer, load_ner(params.filter.spacy_model))
 
-    return leak_figures(
-        Examiner(load, scratch("evaluate_model", "shared"), identity, params).leaks(samples, [asking])[asking]
-    )
+    examiner = Examiner(load, scratch("evaluate_model", "shared"), identity, params)
+    return leak_figures(examiner.leaks(samples, [asking])[asking])
 
 
 if __name__ == "__main__":

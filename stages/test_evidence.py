@@ -1,3 +1,5 @@
+import itertools
+
 from tightlip.evaluation.attack import probes
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.evaluation.rows import examiner
@@ -5,6 +7,7 @@ from tightlip.evidence.rows import examine, retest
 from tightlip.files import read_jsonl, stream_jsonl, write_json, write_jsonl
 from tightlip.models.loading import load_model
 from tightlip.params import load_params
+from tightlip.pii.lookup import ValueIndex
 from tightlip.records import Dialogue, Sample
 from tightlip.rows import parse_row
 from tightlip.stage import scratch, stage_command
@@ -17,8 +20,10 @@ def main() -> int:
     settings, asked = params.evidence, params.eval.questions
     samples = read_jsonl("data/samples/test.jsonl", Sample)[: params.eval.prompts]
     questions = load_questions(asked.source, asked.name, asked.revision, asked.test)
-    dialogues = [row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
-    targets = probes(dialogues[: params.tune.attack_dialogues])
+    train = (row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train")
+    attacked = list(itertools.islice(train, params.tune.attack_dialogues))
+    targets = list(probes(attacked))
+    known = ValueIndex(value for row in itertools.chain(attacked, train) for value in row.values)
     base, count = load_model("models/base"), 0
     figures: dict[str, list[object]] = {}
     for trained in params.by_weights(map(parse_row, settings.rows)):
@@ -26,7 +31,7 @@ def main() -> int:
         for row in trained:
             conversations = settings.prompts if row.key in settings.attacked else 0
             if row.seed is None:
-                found = examine(row, under_test, samples, questions, dialogues, targets, conversations, base)
+                found = examine(row, under_test, samples, questions, known, targets, conversations, base)
             else:
                 found = retest(row, under_test, samples, questions)
             of_row = figures.setdefault(row.key, [])

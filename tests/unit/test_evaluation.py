@@ -322,7 +322,7 @@ def test_scrubbing_stops_before_a_character() -> None:
 
 def test_a_probe_stands_before_every_value_of_the_assistant_in_a_scrubbed_context() -> None:
     scrubbed = (Message(role="user", content="I am [NAME] of [LOC]."),)
-    assert probes([CHAT]) == [
+    assert list(probes([CHAT])) == [
         Probe(scrubbed, "Hello", ANA),
         Probe(scrubbed, "Hello [NAME], how is", OSLO),
     ]
@@ -342,7 +342,9 @@ def test_an_attack_succeeds_if_the_value_occurs_early_in_the_answer(
     monkeypatch: pytest.MonkeyPatch, tiny_model: Any, tiny_tokenizer: Any, text: str, hit: bool
 ) -> None:
     calls = recorded(monkeypatch, "tightlip.evaluation.attack", [encode_completion(tiny_tokenizer, text, end=False)])
-    assert attack(tiny_model, tiny_tokenizer, probes([CHAT])[:1], chat_context, batch_size=1, progress="") == [hit]
+    assert attack(tiny_model, tiny_tokenizer, list(probes([CHAT]))[:1], chat_context, batch_size=1, progress="") == [
+        hit
+    ]
     asked = tiny_tokenizer.decode(calls["prompts"][0])
     assert asked == "<|im_start|>user\nI am [NAME] of [LOC].<|im_end|>\n<|im_start|>assistant\nHello"
     assert calls["negatives"] is None

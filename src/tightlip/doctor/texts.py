@@ -96,7 +96,7 @@ def count_texts(params: Params, dialogues: Sequence[Dialogue], count: Count, cou
         dialogue=mean(lengths),
         longest_dialogue=max(lengths),
         turns=sum(len(turn.content.split()) for dialogue in dialogues for turn in dialogue.turns),
-        probes=len(probes(train[: params.tune.attack_dialogues])),
+        probes=len(list(probes(train[: params.tune.attack_dialogues]))),
         prompt=mean(prompts),
         longest=max(prompts),
         completion=mean(count(sample.completion) for sample in samples),

@@ -6,7 +6,7 @@ fitted on other dialogues, would reach.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tightlip.guidance.decoder import generate
@@ -26,17 +26,15 @@ class Probe(NamedTuple):
     target: Value
 
 
-def probes(dialogues: Sequence[Dialogue]) -> list[Probe]:
+def probes(dialogues: Iterable[Dialogue]) -> Iterator[Probe]:
     """Cut a scrubbed context before every value in the assistant's turns, in place of the word that holds it."""
-    found = []
     for dialogue in dialogues:
         scrubbed = [Message(role=turn.role, content=scrub(turn)) for turn in dialogue.turns]
         for number, turn in enumerate(dialogue.turns):
             for entity in turn.entities if turn.role == "assistant" else ():
                 prefix = scrub(turn, until=entity.start).rstrip()
                 target = Value(type=entity.type, value=entity.value)
-                found.append(Probe(tuple(scrubbed[:number]), prefix, target))
-    return found
+                yield Probe(tuple(scrubbed[:number]), prefix, target)
 
 
 def scrub(turn: Turn, until: int | None = None) -> str:
@@ -84,7 +82,7 @@ def attack(
     return [probe.target.value.casefold() in text for probe, text in zip(targets, texts, strict=True)]
 
 
-def constant_guess(targets: Sequence[Probe], others: Sequence[Probe]) -> list[bool]:
+def constant_guess(targets: Sequence[Probe], others: Iterable[Probe]) -> list[bool]:
     """Return which values the most frequent value of their type in other dialogues would hit."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for probe in others:

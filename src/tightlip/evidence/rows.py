@@ -17,7 +17,7 @@ from tightlip.params import Scorer
 from tightlip.pii.detectors import entities
 from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.patterns import structured
-from tightlip.records import AttackOutcome, Dialogue, LeakOutcome, Question, Sample, UtilityOutcome
+from tightlip.records import AttackOutcome, LeakOutcome, Question, Sample, UtilityOutcome
 from tightlip.rows import Row
 
 
@@ -60,7 +60,7 @@ def examine(
     examiner: Examiner,
     samples: Sequence[Sample],
     questions: Sequence[Question],
-    training: Sequence[Dialogue],
+    training: ValueIndex,
     probes: Sequence[Probe],
     conversations: int,
     base: Any,
@@ -69,7 +69,7 @@ def examine(
 
     Args:
         row, examiner, samples, questions: see `retest`.
-        training: training dialogues, from which a leak may come.
+        training: true values of the training dialogues, from which a leak may come.
         probes: scrubbed contexts of training dialogues.
         conversations: how many are attacked with every phrasing; 0 for none.
         base: the model that was never tuned, under which answers are read.
@@ -97,15 +97,14 @@ def examine(
 
 
 def provenance(
-    leaks: Sequence[LeakOutcome], samples: Sequence[Sample], training: Sequence[Dialogue], examiner: Examiner
+    leaks: Sequence[LeakOutcome], samples: Sequence[Sample], training: ValueIndex, examiner: Examiner
 ) -> dict[str, dict[str, int]]:
     """Count the personal values in all answers by where they come from and by type."""
-    known = ValueIndex(value for dialogue in training for value in dialogue.values)
     answers = [outcome.answer for outcome in leaks]
     ignored = examiner.params.filter.ignored_labels
     named, shaped = entities(examiner.subject.ner, answers, ignored), structured(answers)
     counts: dict[str, Counter[str]] = {}
     for answer, sample, names, shapes in zip(answers, samples, named, shaped, strict=True):
-        for kind, origin in trace(answer, sample, known, [*shapes, *names]):
+        for kind, origin in trace(answer, sample, training, [*shapes, *names]):
             counts.setdefault(origin, Counter())[kind] += 1
     return {origin: dict(sorted(count.items())) for origin, count in sorted(counts.items())}

@@ -128,7 +128,7 @@ def detectors(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.Data
                 "–" if share is None else f"{100 * share:.0f}" for share in shares
             )
         lines.append(line)
-    return pd.DataFrame(lines, dtype=object)
+    return pd.DataFrame(lines or [{"type": "nobody marked the values", "n": 0}], dtype=object)
 
 
 def relearning(counts: pd.DataFrame) -> pd.DataFrame:
