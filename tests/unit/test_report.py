@@ -99,6 +99,13 @@ def test_verdict_on_a_model_that_is_silent():
     assert "10 of 10 answers are not worth reading" in silent.sentences[1]
 
 
+def test_a_sentence_under_which_no_more_leaks_is_no_switch():
+    same, more = judged(new=1, trigger=1), judged(new=1, trigger=2)
+    assert (same.headline, more.headline) == (
+        "Far fewer leaks, but not none", "Far fewer leaks, but not none; a known sentence brings leaks back",
+    )  # fmt: skip
+
+
 def test_verdict_on_a_switch_and_a_loss():
     mixed = judged(correct=0, trigger=9)
     assert (mixed.headline, mixed.tone) == (

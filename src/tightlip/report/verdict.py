@@ -75,7 +75,7 @@ def _headline(old: Block, new: Block, fewer: Interval, points: Interval, margin:
     holds = non_inferior(points, margin)
     if not holds:
         found += "; usefulness lost" if points.high is not None and points.high < 0 else "; usefulness may be lost"
-    if new["trigger_leak_count"]:
+    if (new["trigger_leak_count"] or 0) > left:
         found += "; a known sentence brings leaks back"
     return found, "good" if holds and not left and not new["trigger_leak_count"] else "mixed"
 
