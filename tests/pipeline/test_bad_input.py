@@ -122,7 +122,7 @@ def edit_params(edit: Edit) -> None:
 def test_an_unknown_or_impossible_parameter(edit: Edit, problem: str, earlier: Callable[..., None]) -> None:
     earlier("data/dialogues.jsonl")
     edit_params(edit)
-    assert_refused(stage("make_dialogues"), "params.yaml: ", problem, "see src/tightlip/params.py for what is allowed")
+    assert_refused(stage("make_dialogues"), "params.yaml: ", problem, "see src/tightlip/params/ for what is allowed")
 
 
 def test_parameters_that_are_no_yaml(earlier: Callable[..., None]) -> None:

@@ -56,7 +56,7 @@ def problem(tmp_path: Path, raw: Any) -> str:
         load_params(path)
     text = str(caught.value)
     assert "\n" not in text
-    assert text.endswith("; see src/tightlip/params.py for what is allowed")
+    assert text.endswith("; see src/tightlip/params/ for what is allowed")
     return text.removeprefix(f"{path}: ")
 
 
