@@ -18,7 +18,7 @@ from tightlip.doctor.costs import Costs
 from tightlip.doctor.findings import Finding
 from tightlip.doctor.hub import Said
 from tightlip.doctor.plan import Planner
-from tightlip.files import write_json
+from tightlip.files import read_json, write_json
 from tightlip.params import ModelSource, Params, Questions
 
 ROOT = Path(__file__).parents[2]
@@ -255,7 +255,10 @@ def test_a_models_directory_is_checked(tiny_model_dir, tmp_path):
     assert access.check_path_model("base", tiny_model_dir).status == "ok"
     model = Path(shutil.copytree(tiny_model_dir, tmp_path / "model"))
     write_json(model / "config.json", {"model_type": "clip"})
-    assert "no causal language model of type 'clip'" in access.check_path_model("base", model).text
+    assert access.check_path_model("base", model).status == "fail"
+    larger = read_json(tiny_model_dir / "config.json") | {"num_hidden_layers": 1000}
+    write_json(model / "config.json", larger)
+    assert "larger model than its files hold" in access.check_path_model("base", model).text
     shutil.copy(tiny_model_dir / "config.json", model)
     for name in ("chat_template.jinja", "tokenizer_config.json", "model.safetensors", "config.json"):
         (model / name).unlink(missing_ok=True)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from tightlip.doctor.findings import Finding, Status, judged
 from tightlip.doctor.hub import Said
-from tightlip.doctor.shapes import packaged
 from tightlip.evaluation.question_sets import load_questions
-from tightlip.files import read_json
 from tightlip.hosted.client import KEYS
+from tightlip.models.packaged import find_packaged
 from tightlip.params import ModelSource, Params, Questions
 from tightlip.prompts import SECRET_FILE, SECRET_VARIABLE
 
@@ -30,8 +29,8 @@ def needed_keys(params: Params) -> dict[str, str]:
         if source.source == "hub":
             needed.setdefault(HUB_KEY, []).append(field)
     for name, recipe in params.generation.sources.items():
-        if recipe.provider in ("openai", "together"):
-            key = recipe.key_env or KEYS[recipe.provider]
+        if recipe.hosted:
+            key = recipe.key_env or KEYS[recipe.hosted]
             needed.setdefault(key, []).append(name)
     asked = params.eval.questions
     if "judge" in asked.scorers and asked.judge:
@@ -137,28 +136,23 @@ def _is_commit(revision: str | None) -> bool:
 
 
 def check_path_model(field: str, path: Path) -> Finding:
-    """Check a model's directory: config, an architecture that is known, safetensors, tokenizer and chat template."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
+    """Check a model's directory as `fetch_base` does, but for its weights: config, safetensors, chat template."""
     from tightlip.models.chat import load_tokenizer
+    from tightlip.models.loading import check_config
 
     if not (path / "config.json").is_file():
         return Finding(field, "fail", f"{path}: no config.json", "name the directory of a model")
-    if not any(path.glob("*.safetensors")):
-        return Finding(field, "fail", f"{path}: no *.safetensors", "convert the weights; others are never loaded")
     try:
-        kind = read_json(path / "config.json").get("model_type")
-        if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-            raise ValueError(f"{path}: transformers knows no causal language model of type {kind!r}")
+        check_config(path)
         load_tokenizer(path)
     except (ValueError, OSError) as error:
         return Finding(field, "fail", str(error), "take an instruct model of a family that transformers knows")
-    return judged(field, f"{path}: {kind}, safetensors, chat template")
+    return judged(field, f"{path}: config, safetensors and chat template fit each other")
 
 
 def _package(field: str, name: str) -> Finding:
     try:
-        packaged(name)
+        find_packaged(name)
     except ValueError as error:
         return Finding(field, "fail", str(error), "make setup")
     return judged(field, f"{name}, installed")

@@ -95,7 +95,7 @@ class Costs:
 
     def length(self, source: Source) -> float:
         """Return how long a source's answers are expected to be."""
-        if source.provider in ("openai", "together"):
+        if source.hosted:
             return HOSTED * source.max_tokens
         expected = self.texts.completion * (1 if source.provider == "rewriter" else RAMBLING)
         return min(expected, source.max_tokens)

@@ -104,7 +104,7 @@ def check_locks(root: Path) -> list[Finding]:
     try:
         held = read_json(path) if path.is_file() and path.stat().st_size else {}
     except ValueError:
-        return [Finding("locks", "warn", f"{path} is not JSON", f"if no dvc is running: rm {path}")]
+        return [Finding("locks", "warn", f"{path} was left half-written by a killed dvc", "make repro mends it")]
     holders = [
         *held.get("write", {}).values(),
         *(each for readers in held.get("read", {}).values() for each in readers),

@@ -1,11 +1,10 @@
 """The size of a model, from its config alone: no weights are read."""
 
-import importlib.util
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from tightlip.models.packaged import find_packaged
 from tightlip.params import ModelSource
 
 STEP = 128
@@ -106,7 +105,7 @@ def find_config(source: ModelSource, parameters: int | None = None) -> tuple[Any
 
         return random_model(random_tokenizer(), 0).config, "the random model", True
     if source.source == "package":
-        folder, file = packaged(source.name)
+        folder, file = find_packaged(source.name)
         return AutoConfig.from_pretrained(folder, gguf_file=file), f"the package's {file}", True
     try:
         config = AutoConfig.from_pretrained(source.name, revision=source.revision, local_files_only=True)
@@ -119,22 +118,6 @@ def find_config(source: ModelSource, parameters: int | None = None) -> tuple[Any
     if not told:
         raise ValueError(f"{source.name}: its size is not known: it is not in the cache, and the name does not say")
     return guess_config(told), "the hub's parameter count" if parameters else "the name", False
-
-
-def packaged(name: str) -> tuple[Path, str]:
-    """Return folder and file of a model in an installed package.
-
-    Raises:
-        ValueError: there is no such package or file.
-    """
-    package, _, file = name.partition("/")
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"package {package!r} is not installed")
-    folder = Path(next(iter(spec.submodule_search_locations)))
-    if not (folder / file).is_file():
-        raise ValueError(f"package {package!r} has no file {file!r}")
-    return folder, file
 
 
 def size_in_name(name: str) -> int | None:

@@ -138,7 +138,7 @@ def find_counter(source: ModelSource, made: Path | None) -> tuple[Count, str]:
 def _tokenizer(source: ModelSource, made: Path | None) -> Any:
     from transformers import AutoTokenizer
 
-    from tightlip.doctor.shapes import packaged
+    from tightlip.models.packaged import find_packaged
     from tightlip.models.random_model import random_tokenizer
 
     try:
@@ -147,7 +147,7 @@ def _tokenizer(source: ModelSource, made: Path | None) -> Any:
         if source.source == "random":
             return random_tokenizer()
         if source.source == "package":
-            folder, file = packaged(source.name)
+            folder, file = find_packaged(source.name)
             return AutoTokenizer.from_pretrained(folder, gguf_file=file)
         return AutoTokenizer.from_pretrained(source.name, revision=source.revision, local_files_only=True)
     except (OSError, ValueError):

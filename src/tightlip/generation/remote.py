@@ -29,7 +29,7 @@ def answer_remotely(
     Raises:
         ValueError: see `asking.ask`; or a conversation whose values cannot be replaced.
     """
-    assert source.provider in ("openai", "together")  # noqa: S101  (`providers` sees to it)
+    assert source.hosted  # noqa: S101  (`providers` sees to it)
     private = frozenset(word for sample in samples for value in sample.truths for word in words(value.value))
     requests: list[Request] = []
     before: Counter[tuple[Message, ...] | str] = Counter()
@@ -49,7 +49,7 @@ def answer_remotely(
             requests.append(Request(source.model, prompt, source.temperature, source.max_tokens, stop, again))
             before[prompt] += 1
             asked.append((sample, candidate, reveal))
-    replies = ask(requests, Endpoint(source.provider, source.base_url, source.key_env), hosted, purpose=name)
+    replies = ask(requests, Endpoint(source.hosted, source.base_url, source.key_env), hosted, purpose=name)
     return [
         Answer(
             sample_id=sample.id,

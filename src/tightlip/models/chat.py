@@ -34,11 +34,13 @@ class Style:
         controls: the strings that must not become tokens where a message says them: special tokens and the template's.
         takes_system: whether system messages are rendered; others refuse them, or leave them out silently.
         end: the token that ends an assistant's turn, which need not be EOS.
+        line_break: ids of a line break alone.
     """
 
     controls: re.Pattern[str]
     takes_system: bool
     end: int
+    line_break: list[int]
 
 
 def load_tokenizer(path: str | Path) -> Any:
@@ -121,6 +123,7 @@ def style(tokenizer: Any) -> Style:
         controls=re.compile("|".join(map(re.escape, longest_first)) or "(?!)"),
         takes_system=_takes_system(tokenizer),
         end=next((token for token in after if token in added), tokenizer.eos_token_id),
+        line_break=tokenizer.encode("\n", add_special_tokens=False),
     )
 
 
@@ -169,8 +172,9 @@ def encode_completion(tokenizer: Any, text: str, *, end: bool = True) -> list[in
 
 def decode(tokenizer: Any, ids: Sequence[int]) -> str:
     """Return the text of a continuation, with the white space that some tokenizers drop at the start of a text."""
-    before = tokenizer.encode("\n", add_special_tokens=False)
-    text: str = tokenizer.decode([*before, *ids], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    text: str = tokenizer.decode(
+        [*style(tokenizer).line_break, *ids], skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
     return text.removeprefix("\n")
 
 
@@ -185,7 +189,7 @@ def _encode(tokenizer: Any, messages: Sequence[Message], **how: bool) -> list[in
 def _plain(tokenizer: Any, text: str) -> list[int]:
     """Encode text; what starts with white space goes on within a text, where no tokenizer adds a space to it."""
     marked = mark_control_tokens(text, style(tokenizer).controls)
-    before = tokenizer.encode("\n", add_special_tokens=False) if text[:1].isspace() else []
+    before = style(tokenizer).line_break if text[:1].isspace() else []
     ids: list[int] = encode_marked_chat(tokenizer, f"\n{marked}" if before else marked)
     return ids[len(before) :] if ids[: len(before)] == before else encode_marked_chat(tokenizer, marked)
 

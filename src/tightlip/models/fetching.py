@@ -1,6 +1,5 @@
 """Fetching models: packaged GGUF, hub, path, or a seeded random one; saved as safetensors."""
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tightlip.failures import remedy
 from tightlip.models.chat import load_tokenizer, need_file, style
 from tightlip.models.loading import check_config, load_model
+from tightlip.models.packaged import find_packaged
 from tightlip.models.packing import check_packs
 from tightlip.params import ModelSource
 
@@ -31,13 +31,10 @@ def fetch(source: ModelSource, seed: int, out: Path, field: str = "base") -> Non
 
 
 def _from_package(source: ModelSource, seed: int, field: str) -> tuple[Any, Any]:
-    package, _, name = source.name.partition("/")
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"{field}.name: package {package!r} is not installed; run `make setup`")
-    folder = Path(next(iter(spec.submodule_search_locations)))
-    if not (folder / name).is_file():
-        raise ValueError(f"{field}.name: package {package!r} has no file {name!r}; check the name and the version")
+    try:
+        folder, name = find_packaged(source.name)
+    except ValueError as error:
+        raise ValueError(f"{field}.name: {error}") from None
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     return AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32), tokenizer
 

@@ -121,9 +121,7 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _prices_known(self) -> "Params":
-        asked = {
-            source.model for source in self.generation.sources.values() if source.provider in ("openai", "together")
-        }
+        asked = {source.model for source in self.generation.sources.values() if source.hosted}
         judge = self.eval.questions.judge
         missing = (asked | ({judge.model} if judge else set())) - set(self.hosted.prices)
         if self.hosted.max_cost is not None and missing:

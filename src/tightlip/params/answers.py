@@ -35,9 +35,14 @@ class Source(Block):
     candidates: Count = 1
     max_tokens: Count = 256
 
+    @property
+    def hosted(self) -> Literal["openai", "together"] | None:
+        """The provider, if it is somebody else's machine that answers."""
+        return self.provider if self.provider in ("openai", "together") else None
+
     @model_validator(mode="after")
     def _hosted_needs_model(self) -> "Source":
-        if self.provider in ("openai", "together") and not self.model:
+        if self.hosted and not self.model:
             raise ValueError("model is required for a hosted provider")
         return self
 
