@@ -204,10 +204,14 @@ def test_the_date_of_the_day_changes_no_ids(monkeypatch: pytest.MonkeyPatch, wra
         "{% for m in messages %}", "{{ messages[9]['content'] }}", "{{ 1 / 0 }}", "{{ raise_exception('no') }}",
         "{{ messages.__class__.__mro__ }}", "{% for m in messages %}{{ m['role'] }}{% endfor %}",
         "{{ messages[-1]['content'] }}",
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
     ],
-    ids=["syntax", "index", "division", "raises", "sandbox", "no content", "last message alone"],
+    ids=["syntax", "index", "division", "raises", "sandbox", "no content", "last message alone", "endless"],
 )  # fmt: skip
-def test_a_broken_template_is_one_clean_error(tiny_tokenizer: Any, template: str) -> None:
+def test_a_broken_template_is_one_clean_error(
+    tiny_tokenizer: Any, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tightlip.models.chat.RENDER_SECONDS", 0.2)
     tokenizer = copy.deepcopy(tiny_tokenizer)
     tokenizer.chat_template = template
     with pytest.raises(ValueError, match=r"^models/x: the chat template .*; take an instruct model$"):

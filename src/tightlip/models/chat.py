@@ -6,7 +6,10 @@ What a message says is text: a string in it that looks like one of the template'
 
 import functools
 import re
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,9 @@ SENTENCE_TOKENS = 32
 
 FIXED_DATE = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}\n"
 """Put before a template, it takes the place of today's date: two runs must see the same ids."""
+
+RENDER_SECONDS = 10
+"""Of the processor, for one conversation: a template is a program, and need not end."""
 
 _MARK = "tightlipmark"
 
@@ -136,13 +142,33 @@ def _takes_system(tokenizer: Any) -> bool:
 
 def _render(tokenizer: Any, messages: Sequence[dict[str, str]], **how: bool) -> str:
     try:
-        text: str = tokenizer.apply_chat_template(
-            list(messages), chat_template=FIXED_DATE + tokenizer.get_chat_template(), tokenize=False, **how
-        )
+        with _limited():
+            text: str = tokenizer.apply_chat_template(
+                list(messages), chat_template=FIXED_DATE + tokenizer.get_chat_template(), tokenize=False, **how
+            )
     except Exception as error:  # a template is a program of its author's; what it raises may quote the messages
         roles = ", ".join(message["role"] for message in messages)
         raise ValueError(f"the chat template refuses a conversation of {roles} ({type(error).__name__})") from None
     return text
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Raise TimeoutError after `RENDER_SECONDS`, in the main thread: other threads get no signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, RENDER_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def encode_prompt(tokenizer: Any, messages: Sequence[Message], prefix: str = "") -> list[int]:
