@@ -55,6 +55,7 @@ def test_load_ner_keeps_only_what_decides_entities(ner: Any) -> None:
 
 
 def test_an_embedding_that_ner_listens_to_runs_before_it(tmp_path: Path) -> None:
+    spacy.util.fix_random_seed(0)
     pipeline = spacy.blank("en")
     pipeline.add_pipe("tok2vec")
     listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 96, "upstream": "tok2vec"}
