@@ -299,3 +299,12 @@ def test_publishing_twice_changes_nothing(smoke: Project, params: Params) -> Non
     done = smoke.python("stages/publish_mlflow.py")
     assert done.returncode == 0, done.stderr[-4000:]
     assert published(smoke) == first
+
+
+def test_figures_that_are_there_are_published_to_an_empty_store(smoke: Project) -> None:
+    """As on a fresh clone, where everything comes out as it is committed."""
+    names = [name for name, *_ in published(smoke)["registered_models"]]
+    (smoke.path / "data/published.json").unlink()
+    (smoke.path / "mlflow.db").unlink()
+    assert "Running stage 'publish_mlflow'" in smoke.dvc("repro")
+    assert [name for name, *_ in published(smoke)["registered_models"]] == names

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from tightlip.files import digest
+from tightlip.files import digest, write_json
 from tightlip.rows import Row
 from tightlip.tracking.items import (
     EXPERIMENT_TAGS,
@@ -47,6 +47,10 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 EXPERIMENT = "tightlip"
 PREFIX = f"{EXPERIMENT}-"
 CURRENT = "tightlip.current"
+RECEIPT = "data/published.json"
+"""Keys of what was published. The store is none of DVC's outputs; this one is missing on a fresh clone, where nothing
+else may be new: other files come out as they are committed."""
+
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 REQUIREMENTS = ("mlflow", "pandas", "peft", "pydantic", "safetensors", "tokenizers", "torch", "transformers")
 EXAMPLE = pd.DataFrame({"prompt": ["Please draft a short letter to my bank."]})
@@ -87,15 +91,16 @@ def publish(root: Path, store: Path) -> int:
     """
     source, store = read_source(root.resolve()), store.resolve()
     variants = [variant_item(source, name) for name in source.params.train.variants]
-    others = [*row_items(source), tables_item(source)]
+    items = [*variants, *row_items(source), tables_item(source)]
     lock = store / ".scratch" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         opened = _open(store)
-        written = sum(_publish_run(opened, item) for item in (*variants, *others))
-        _mark_current(opened, {item.key for item in (*variants, *others)})
+        written = sum(_publish_run(opened, item) for item in items)
+        _mark_current(opened, {item.key for item in items})
         before = len(opened.versions)
         _set_aliases(opened.client, {PREFIX + item.name: _publish_versions(opened, source, item) for item in variants})
+    write_json(root / RECEIPT, sorted(item.key for item in items))
     return written + len(opened.versions) - before
 
 
