@@ -4,8 +4,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
 from tightlip.files import one_line, write_text
 from tightlip.params import load_params
 
@@ -17,8 +15,6 @@ def compose(profile: str, out: str | Path = "params.yaml", conf: str | Path = "c
         ValueError: there is no such profile, or its parameters are wrong; `out` is then as it was.
     """
     from dvc.utils.hydra import compose_and_dump
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     known = sorted(path.stem for path in Path(conf, "profile").glob("*.yaml"))
     if profile not in known:
@@ -30,8 +26,8 @@ def compose(profile: str, out: str | Path = "params.yaml", conf: str | Path = "c
             compose_and_dump(str(composed), str(Path(conf).resolve()), None, "config", "", [f"profile={profile}"])
         except RecursionError:
             raise ValueError(f"{source}: nested too deeply, or a profile whose defaults lead back to itself") from None
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
-            reason = one_line(error).replace(str(Path(conf).resolve()), str(conf))
+        except Exception as error:  # whatever a broken profile makes Hydra raise
+            reason = (one_line(error) or type(error).__name__).replace(str(Path(conf).resolve()), str(conf))
             raise ValueError(f"{source}: Hydra cannot compose it ({reason}); correct it") from None
         load_params(composed, shown=source)
         write_text(out, composed.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import hostile
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from test_params import RAW
@@ -161,6 +161,7 @@ def test_any_text_is_a_gate_or_a_clean_error(text: str) -> None:
 
 
 @on_disk
+@example(tree=PROFILE | {"defaults": [{"": None}, "_self_"]}, content=None)  # an assertion of Hydra's
 @given(tree=hostile.bent(PROFILE), content=st.none() | hostile.spliced(yaml.safe_dump(PROFILE).encode()))
 def test_a_profile_of_anything_is_composed_or_leaves_params_as_they_were(
     tree: Any, content: bytes | None, tmp_path: Path
