@@ -15,6 +15,7 @@ from tightlip.files import atomic_file
 
 LOCKS = "dvc.lock", "evidence/dvc.lock"
 COPIES = Path(".scratch/locks")
+RWLOCK = Path(".dvc/tmp/rwlock")
 
 
 def whole(path: Path) -> bool:
@@ -43,7 +44,7 @@ def repair(root: Path = Path()) -> list[str]:
             with atomic_file(root / name) as copy:
                 shutil.copyfile(root / COPIES / name, copy)
             mended.append(name)
-    rwlock = root / ".dvc/tmp/rwlock"
+    rwlock = root / RWLOCK
     try:
         json.loads(rwlock.read_bytes() if rwlock.is_file() else "{}")
     except ValueError:

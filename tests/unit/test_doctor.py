@@ -255,7 +255,9 @@ def test_a_models_directory_is_checked(tiny_model_dir, tmp_path):
     assert access.check_path_model("base", tiny_model_dir).status == "ok"
     model = Path(shutil.copytree(tiny_model_dir, tmp_path / "model"))
     write_json(model / "config.json", {"model_type": "clip"})
-    assert access.check_path_model("base", model).status == "fail"
+    found = access.check_path_model("base", model)
+    assert (found.status, "CLIPConfig" in found.text) == ("fail", True)
+    assert found.remedy.startswith("take a causal language model that transformers knows")
     larger = read_json(tiny_model_dir / "config.json") | {"num_hidden_layers": 1000}
     write_json(model / "config.json", larger)
     assert "larger model than its files hold" in access.check_path_model("base", model).text

@@ -1,4 +1,4 @@
-"""Whatever a user's file holds: a clean result or a clean error. `make fuzz` runs some ten thousand cases more."""
+"""Whatever a user's file holds: a clean result or a clean error. `make fuzz` runs twenty thousand and more."""
 
 import contextlib
 import json

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tightlip.doctor.findings import Finding, Status, judged
+from tightlip.doctor.findings import Finding, Status, failed, judged
 from tightlip.doctor.hub import Said
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.hosted.client import KEYS
@@ -137,16 +137,15 @@ def _is_commit(revision: str | None) -> bool:
 
 def check_path_model(field: str, path: Path) -> Finding:
     """Check a model's directory as `fetch_base` does, but for its weights: config, safetensors, chat template."""
-    from tightlip.models.chat import load_tokenizer
+    from tightlip.models.chat import load_tokenizer, need_file
     from tightlip.models.loading import check_config
 
-    if not (path / "config.json").is_file():
-        return Finding(field, "fail", f"{path}: no config.json", "name the directory of a model")
     try:
+        need_file(path / "config.json", f"{path}: no model here")
         check_config(path)
         load_tokenizer(path)
     except (ValueError, OSError) as error:
-        return Finding(field, "fail", str(error), "take an instruct model of a family that transformers knows")
+        return failed(field, error)
     return judged(field, f"{path}: config, safetensors and chat template fit each other")
 
 
@@ -154,7 +153,7 @@ def _package(field: str, name: str) -> Finding:
     try:
         find_packaged(name)
     except ValueError as error:
-        return Finding(field, "fail", str(error), "make setup")
+        return failed(field, error)
     return judged(field, f"{name}, installed")
 
 

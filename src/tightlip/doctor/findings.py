@@ -23,6 +23,12 @@ class Finding:
     remedy: str = ""
 
 
+def failed(name: str, error: Exception) -> Finding:
+    """Return what an error says: our own name the problem and, after the last semicolon, the remedy."""
+    text, _, remedy = str(error).rpartition("; ")
+    return Finding(name, "fail", text or remedy, remedy if text else "")
+
+
 def judged(name: str, text: str, problem: Status | None = None, remedy: str = "") -> Finding:
     """Return a finding; without a problem all is well and no remedy is needed."""
     return Finding(name, problem or "ok", text, remedy if problem else "")

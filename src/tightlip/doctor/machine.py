@@ -14,6 +14,7 @@ from typing import Any
 
 from tightlip.doctor.findings import Finding, Status, judged
 from tightlip.files import read_json
+from tightlip.repair import RWLOCK
 
 PYTHON = (3, 11)
 BUSY = 0.3
@@ -100,7 +101,7 @@ def check_locks(root: Path) -> list[Finding]:
     """Say whether another DVC holds files of the project; locks of processes that are gone do not count."""
     import psutil
 
-    path = root / ".dvc/tmp/rwlock"
+    path = root / RWLOCK
     try:
         held = read_json(path) if path.is_file() and path.stat().st_size else {}
     except ValueError:

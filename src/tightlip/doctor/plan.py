@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tightlip.doctor.costs import WORDS_PER_TOKEN, Costs
 from tightlip.doctor.shapes import Shape
-from tightlip.doctor.sizes import PACKED, inference_bytes, training_bytes
+from tightlip.doctor.sizes import inference_bytes, one_after_another, training_bytes
 from tightlip.doctor.texts import Texts
 from tightlip.doctor.work import Hosted, Stage, Work, reading, together, training
 from tightlip.evaluation.attack import ANSWER_TOKENS, CONTEXT_TOKENS
@@ -28,9 +28,6 @@ CONVERTED = 1e7  # weights of a GGUF file made safetensors per second
 DOWNLOADED = 3e7  # bytes fetched from the hub per second
 COPIED = 2e9  # bytes of safetensors read and written per second
 DETECTORS = 3.5  # seconds to load spaCy's pipeline and the patterns
-HELD = 1.9
-"""Where small models come and go in one process, its peak was seen to be so much more than what one takes: of tensors
-below 32 MB the C library gives little back to the system."""
 
 
 class Planner:
@@ -192,10 +189,11 @@ class Planner:
             yield self._train(name, variant, "train_baselines", evidence=True)
         yield Stage("measure_detectors", "measure_detectors", Work(words=2 * texts.turns, seconds=DETECTORS), 0, True)
         work = together(self._examined(parse_row(key)) for key in settings.rows)
-        held = HELD if self.written_out and self.shape.weights <= PACKED else 1
-        memory = self._inference(2 * params.eval.batch_size)  # one set of weights at a time
-        yield Stage("test_evidence", "test_evidence", work, held * (memory + self._loaded()), True)  # beside the base
-        yield Stage("relearn_leaks", "relearn_leaks", self._relearned(), held * memory, True)
+        one = self._inference(2 * params.eval.batch_size)
+        yield Stage(
+            "test_evidence", "test_evidence", work, self._in_turn(one + self._loaded()), True
+        )  # beside the base
+        yield Stage("relearn_leaks", "relearn_leaks", self._relearned(), self._in_turn(one), True)
         yield _light("make_evidence", 1, evidence=True)
         yield _light("make_full_report", 5, evidence=True)
 
@@ -247,6 +245,9 @@ class Planner:
 
     def _loaded(self) -> float:
         return float(self.shape.weights)
+
+    def _in_turn(self, one: float) -> float:
+        return one_after_another(self.shape, one, self.written_out)
 
     def _inference(self, rows: int) -> float:
         length = self.texts.longest + self.params.eval.max_new_tokens

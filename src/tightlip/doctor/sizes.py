@@ -16,6 +16,10 @@ OVERHEAD = 3.3
 """What the written-out layers keep, times this, is what a training's peak was seen to grow by: the backward pass has
 tables of its own, and the allocator holds on to what was of another size."""
 
+HELD = 1.9
+"""Where small models come and go in one process, its peak was seen to be so much more than what one takes: of tensors
+below 32 MB the C library gives little back to the system."""
+
 
 def inference_bytes(shape: Shape, rows: int, length: float, written_out: bool) -> float:
     """Memory for answering prompts.
@@ -30,10 +34,19 @@ def inference_bytes(shape: Shape, rows: int, length: float, written_out: bool) -
         length: tokens of the longest prompt with its answer.
         written_out: whether the model is a Llama on a CPU.
     """
-    packed = shape.weights if written_out and shape.weights <= PACKED else 0
+    packed = shape.weights if _packs(shape, written_out) else 0
     states = rows * length * shape.cached * shape.bytes
     tables = 4 if written_out else 2
     return shape.weights + packed + tables * states + 3 * 4 * rows * shape.vocabulary
+
+
+def one_after_another(shape: Shape, one: float, written_out: bool) -> float:
+    """Memory of a process in which several models come and go, of which each takes `one`."""
+    return HELD * one if _packs(shape, written_out) else one
+
+
+def _packs(shape: Shape, written_out: bool) -> bool:
+    return written_out and shape.weights <= PACKED
 
 
 def training_bytes(shape: Shape, batch_size: int, length: float, rank: int, written_out: bool) -> float:
