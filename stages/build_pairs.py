@@ -1,8 +1,8 @@
 from tightlip.files import read_jsonl, write_jsonl
 from tightlip.models.chat import fit_messages, load_tokenizer
 from tightlip.params import load_params
-from tightlip.preference.pairs import build_pairs, draw, harmless_pairs, select
-from tightlip.records import FilteredAnswer, HarmlessAnswer, Sample
+from tightlip.preference.pairs import benign_pairs, build_pairs, draw, select
+from tightlip.records import BenignAnswer, FilteredAnswer, Sample
 from tightlip.stage import stage_command
 
 
@@ -14,8 +14,8 @@ def main() -> int:
     splits = {
         split: {row.id: row for row in read_jsonl(f"data/samples/{split}.jsonl", Sample)} for split in ("train", "dev")
     }
-    wants_harmless = any(dataset.harmless for dataset in params.pairs.datasets.values())
-    harmless = read_jsonl("data/harmless.jsonl", HarmlessAnswer) if wants_harmless else []
+    uses_benign = any(dataset.benign for dataset in params.pairs.datasets.values())
+    benign = read_jsonl("data/benign.jsonl", BenignAnswer) if uses_benign else []
     made = {}
     for dataset, wanted in params.pairs.datasets.items():
         answers = {name: read_jsonl(f"data/filtered/{name}.jsonl", FilteredAnswer) for name in wanted.sources}
@@ -27,7 +27,7 @@ def main() -> int:
                 wanted.conditions,
                 lambda messages, prefix: fit_messages(tokenizer, messages, prefix, limit),
             )
-        made[f"{dataset}/train"] += harmless_pairs(draw(harmless, wanted.harmless, params.seed), wanted.conditions)
+        made[f"{dataset}/train"] += benign_pairs(draw(benign, wanted.benign, params.seed), wanted.conditions)
     for name, pairs in made.items():
         write_jsonl(f"data/pairs/{name}.jsonl", pairs)
     return sum(map(len, made.values()))

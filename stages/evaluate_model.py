@@ -1,7 +1,7 @@
 import click
 
+from tightlip.evaluation.evaluator import evaluate, make_evaluator
 from tightlip.evaluation.question_sets import load_questions
-from tightlip.evaluation.rows import evaluate, examiner
 from tightlip.files import read_jsonl, write_json, write_jsonl
 from tightlip.params import load_params
 from tightlip.records import Sample
@@ -17,18 +17,18 @@ def main(checkpoint: str) -> int:
     samples = read_jsonl("data/samples/test.jsonl", Sample)
     asked = params.eval.questions
     questions = load_questions(asked.source, asked.name, asked.revision, asked.test)
-    figures: dict[str, list[object]] = {}
+    metrics: dict[str, list[object]] = {}
     count = 0
     for trained in params.by_weights(rows):
-        under_test = examiner(trained[0], params, scratch("evaluate_model", "shared"))
+        under_test = make_evaluator(trained[0], params, scratch("evaluate_model", "shared"))
         for row, outcomes in evaluate(trained, under_test, samples, questions).items():
             write_jsonl(row.outcomes / "leaks.jsonl", outcomes.leaks)
             write_jsonl(row.outcomes / "utility.jsonl", outcomes.utility)
             if outcomes.extended:
                 write_jsonl(row.outcomes / "extended.jsonl", outcomes.extended)
-            figures.setdefault(row.key, []).append(outcomes.figures)
+            metrics.setdefault(row.key, []).append(outcomes.metrics)
             count += sum(map(len, outcomes[:3]))
-    write_json(f"metrics/rows/{checkpoint}.json", figures)
+    write_json(f"metrics/rows/{checkpoint}.json", metrics)
     return count
 
 

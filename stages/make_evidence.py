@@ -5,10 +5,10 @@ import pandas as pd
 from tightlip.files import read_json, read_jsonl, write_text
 from tightlip.params import load_params
 from tightlip.records import AttackOutcome, LeakOutcome, UtilityOutcome
-from tightlip.reporting import evidence
-from tightlip.reporting.evidence import Tested
-from tightlip.reporting.tables import to_markdown
 from tightlip.stage import stage_command
+from tightlip.tables import evidence_tables as evidence
+from tightlip.tables.evidence_tables import Tested
+from tightlip.tables.main_tables import to_markdown
 
 METRICS = Path("metrics/evidence")
 

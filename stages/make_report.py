@@ -1,9 +1,9 @@
 import click
 
 from tightlip.files import write_text
+from tightlip.html_report import page
+from tightlip.html_report.answers import detector
 from tightlip.params import load_params
-from tightlip.report import page
-from tightlip.report.answers import detector
 from tightlip.stage import stage_command
 
 

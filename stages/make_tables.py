@@ -5,10 +5,11 @@ import pandas as pd
 from tightlip.files import read_json, read_jsonl, write_json, write_text
 from tightlip.params import Params, load_params
 from tightlip.records import LeakOutcome, UtilityOutcome
-from tightlip.reporting import items, tables
-from tightlip.reporting.figures import Training, with_intervals
-from tightlip.rows import Row
 from tightlip.stage import stage_command
+from tightlip.table_rows import TableRow
+from tightlip.tables import item_counts as items
+from tightlip.tables import main_tables as tables
+from tightlip.tables.row_metrics import Training, with_intervals
 
 METRICS = Path("metrics")
 
@@ -35,7 +36,7 @@ def main() -> int:
     return len(summary)
 
 
-def _trainings(row: Row, params: Params) -> list[Training]:
+def _trainings(row: TableRow, params: Params) -> list[Training]:
     path = METRICS / f"rows/{row.checkpoint}.json"
     figures = read_json(path)
     rows, extended = params.trainings(row), row in params.eval.extended.rows()

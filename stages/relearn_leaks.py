@@ -3,19 +3,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from tightlip.evaluation.leak import leak_figures
-from tightlip.evaluation.rows import Examiner, Subject, code
+from tightlip.evaluation.evaluator import Evaluator, Subject, code
+from tightlip.evaluation.leak import leak_metrics
 from tightlip.evidence.relearning import relearn
 from tightlip.files import digest, read_jsonl, stream_jsonl, write_text
-from tightlip.guidance.asking import BARE, as_deployed
+from tightlip.guidance.prompt_setup import BARE, as_deployed
+from tightlip.models.adapter_metadata import trained_negative
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
-from tightlip.models.note import trained_negative
 from tightlip.params import Params, load_params
 from tightlip.pii.detectors import load_ner
 from tightlip.records import Dialogue, Sample
-from tightlip.rows import parse_row
-from tightlip.stage import scratch, stage_command, workplace
+from tightlip.stage import scratch, stage_command, training_dir
+from tightlip.table_rows import parse_row
 
 
 @stage_command
@@ -29,8 +29,8 @@ def main() -> int:
     lines = []
     for key in ("base", *settings.relearned):
         for steps in settings.relearn_steps:
-            figures = _leaks(key, steps, leaked, samples, params)
-            lines.append({"row": key, "steps": steps, **{name: figures[name] for name in (
+            metrics = _leaks(key, steps, leaked, samples, params)
+            lines.append({"row": key, "steps": steps, **{name: metrics[name] for name in (
                 "n_prompts", "leak_count", "leak_answers", "degenerate_count")}})  # fmt: skip
     write_text("metrics/evidence/relearning.csv", pd.DataFrame(lines).to_csv(index=False))
     return len(lines)
@@ -41,19 +41,19 @@ def _leaks(
 ) -> dict[str, float | int]:
     row = parse_row(key) if key != "base" else None
     path, adapter = Path("models", row.model if row else "base"), row.adapter if row else None
-    asking = as_deployed(row, trained_negative(adapter)) if row else BARE
+    setup = as_deployed(row, trained_negative(adapter)) if row else BARE
     told = [f"{steps} steps, seed {params.seed}, {params.tune.max_length}", *(row.model_dump_json() for row in leaked)]
     identity = (path, *([adapter] if adapter else []), *told, *code("evidence/relearning.py"))
 
     def load() -> Subject:
         model, tokenizer = load_model(path, adapter=adapter), load_tokenizer(path)
-        with workplace(f"relearn_leaks/{key}_{steps}", digest(*identity)) as work:
+        with training_dir(f"relearn_leaks/{key}_{steps}", digest(*identity)) as work:
             tuned = relearn(model, tokenizer, leaked, work, steps=steps, max_length=params.tune.max_length,
                             seed=params.seed, save_seconds=params.train.save_seconds)  # fmt: skip
         return Subject(tuned, tokenizer, load_ner(params.filter.spacy_model))
 
-    examiner = Examiner(load, scratch("evaluate_model", "shared"), identity, params)
-    return leak_figures(examiner.leaks(samples, [asking])[asking])
+    evaluator = Evaluator(load, scratch("evaluate_model", "shared"), identity, params)
+    return leak_metrics(evaluator.leaks(samples, [setup])[setup])
 
 
 if __name__ == "__main__":

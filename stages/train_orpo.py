@@ -5,14 +5,14 @@ import click
 import pandas as pd
 
 from tightlip.files import atomic_dir, atomic_file, digest, read_jsonl
+from tightlip.models.adapter_metadata import write_adapter_metadata
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
-from tightlip.models.note import write_note
 from tightlip.params import load_params, pick
 from tightlip.preference.encoding import encode_pairs
 from tightlip.preference.trainer import train_orpo
 from tightlip.records import Pair
-from tightlip.stage import code, stage_command, workplace
+from tightlip.stage import code, stage_command, training_dir
 
 
 @stage_command
@@ -30,7 +30,7 @@ def main(variant: str) -> int:
     secret = any(pair.condition == "secret" for pair in rows["train"])
 
     def trained(seed: int, out: Path) -> list[dict[str, Any]]:
-        with workplace(f"train_orpo/{variant}_{seed}", key) as work:
+        with training_dir(f"train_orpo/{variant}_{seed}", key) as work:
             curves = train_orpo(
                 load_model(f"models/{wanted.model}"), tokenizer, pairs["train"], pairs["dev"], out, work,
                 epochs=train.epochs, batch_size=train.batch_size,
@@ -41,7 +41,7 @@ def main(variant: str) -> int:
                 dropout=train.lora.dropout, keep=train.lora.keep, seed=seed, save_seconds=train.save_seconds,
             )  # fmt: skip
         for adapter in out.glob("epoch_*"):
-            write_note(adapter, "secret" if secret else "negative")
+            write_adapter_metadata(adapter, "secret" if secret else "negative")
         return [{**line, "seed": seed} for line in curves]
 
     first, *further = params.seeds(variant)

@@ -10,7 +10,7 @@ from tightlip.models.task_vector import same_architecture
 from tightlip.models.tuning import tune
 from tightlip.params import load_params
 from tightlip.records import Dialogue
-from tightlip.stage import code, stage_command, workplace
+from tightlip.stage import code, stage_command, training_dir
 
 
 @stage_command
@@ -25,7 +25,7 @@ def main() -> int:
     key = digest(
         told, str(params.seed), Path("models/base"), Path("data/dialogues.jsonl"), *code("models", "prompts.py")
     )
-    with workplace("tune_challenge", key) as work, atomic_dir("models/ch") as out:
+    with training_dir("tune_challenge", key) as work, atomic_dir("models/ch") as out:
         if settings.given:
             fetch(settings.given, params.seed, out, "tune.given")
             same_architecture(Path("models/base"), out, "tune.given")

@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tightlip.files import read_json, read_jsonl
-from tightlip.guidance.asking import BARE, Asking
+from tightlip.guidance.prompt_setup import BARE, PromptSetup
 from tightlip.masking import mask
-from tightlip.models.note import trained_negative
+from tightlip.models.adapter_metadata import trained_negative
 from tightlip.prompts import DEFAULT_SYSTEM
 from tightlip.records import LeakOutcome, Message, Negative, Sample
-from tightlip.rows import Row, Space, parse_row
+from tightlip.table_rows import Space, TableRow, parse_row
 
 UNDEFENDED = "ch"
 HELP = """\
@@ -51,7 +51,7 @@ class Chat:
         negative: the sentence that guidance leads away from.
     """
 
-    row: Row
+    row: TableRow
     tokenizer: Any
     sides: tuple[Side, Side]
     scale: float | None
@@ -85,7 +85,7 @@ def selected_row() -> str:
     return str(selection["row"])
 
 
-def open_chat(row: Row, max_new_tokens: int) -> Chat:
+def open_chat(row: TableRow, max_new_tokens: int) -> Chat:
     """Load the undefended model and that of a row into this process.
 
     Raises:
@@ -122,18 +122,18 @@ def ask(chat: Chat, text: str) -> list[str]:
 
 
 def _answer(chat: Chat, side: Side, question: Message) -> str:
-    from tightlip.guidance.answering import answer
+    from tightlip.guidance.completion import complete
 
     messages = (Message(role="system", content=chat.system), *side.history, question)
-    asking = BARE
+    setup = BARE
     if side.defended and chat.scale is not None:
-        asking = Asking("positive", chat.scale, chat.space, chat.negative)
-    (reply,) = answer(
-        side.model, chat.tokenizer, [(messages, "")], asking,
+        setup = PromptSetup("positive", chat.scale, chat.space, chat.negative)
+    (completion,) = complete(
+        side.model, chat.tokenizer, [(messages, "")], setup,
         max_prompt_tokens=side.model.config.max_position_embeddings - chat.max_new_tokens,
         max_new_tokens=chat.max_new_tokens,
     )  # fmt: skip
-    return reply.text.strip()
+    return completion.text.strip()
 
 
 def obey(chat: Chat, line: str) -> str:

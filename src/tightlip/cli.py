@@ -45,7 +45,7 @@ def chat(row: str | None, max_new_tokens: int) -> None:
     from rich.console import Console
 
     from tightlip.chat import converse, open_chat, selected_row
-    from tightlip.rows import parse_row
+    from tightlip.table_rows import parse_row
 
     converse(open_chat(parse_row(row or selected_row()), max_new_tokens), Console())
 

@@ -197,7 +197,7 @@ class Question(Record):
         return self
 
 
-class HarmlessAnswer(Record):
+class BenignAnswer(Record):
     """A question that the base model asked itself, with its answer.
 
     Attributes:
@@ -258,7 +258,7 @@ class AttackOutcome(LeakOutcome):
     """What an attack got out of a model.
 
     Attributes:
-        family: kind of attack (`evidence.phrases`).
+        family: kind of attack (`evidence.attack_phrases`).
         phrasing: number of its phrasing, counted over all families.
     """
 

@@ -167,7 +167,7 @@ def scratch(stage: str, key: str) -> Path:
 
 
 @contextmanager
-def workplace(stage: str, key: str) -> Iterator[Path]:
+def training_dir(stage: str, key: str) -> Iterator[Path]:
     """Scratch of a training, for one process at a time.
 
     It is kept after its end, in case DVC is killed before it has noted that; the next training of the same name, once
@@ -187,7 +187,7 @@ def workplace(stage: str, key: str) -> Iterator[Path]:
 
 
 def remove_unused(folder: Path) -> None:
-    """Remove a workplace, unless a process works there."""
+    """Remove a training_dir, unless a process works there."""
     from filelock import FileLock, Timeout
 
     with suppress(Timeout), FileLock(folder / "lock", timeout=0):

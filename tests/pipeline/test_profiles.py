@@ -61,7 +61,7 @@ def test_the_paper_profile_has_the_papers_constants(tmp_path: Path) -> None:
 
 
 def test_the_paper_profile_has_every_row_of_the_papers_tables(tmp_path: Path) -> None:
-    from tightlip.reporting.published import TABLE1, TABLE2, TABLE3
+    from tightlip.tables.paper_metrics import TABLE1, TABLE2, TABLE3
 
     tests = composed("paper", tmp_path).eval
     assert set(TABLE1) | set(TABLE2) | set(TABLE3) <= {row.key for row in tests.rows()}

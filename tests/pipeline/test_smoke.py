@@ -14,11 +14,11 @@ import yaml
 from clone import Project
 
 from tightlip.files import read_jsonl
-from tightlip.models.note import trained_negative
+from tightlip.models.adapter_metadata import trained_negative
 from tightlip.params import Params, load_params
 from tightlip.prompts import NEGATIVE
 from tightlip.records import AttackOutcome, Dialogue, FilteredAnswer, LeakOutcome, Sample, UtilityOutcome
-from tightlip.rows import parse_row
+from tightlip.table_rows import parse_row
 
 KEYS = {
     "n_prompts", "pii_count", "leak_count", "leak_rate", "trigger_leak_count", "n_questions", "utility_pct",
@@ -65,7 +65,7 @@ def test_every_file_of_the_layout_is_there(smoke: Project, params: Params) -> No
     expected = [
         *(f"models/{name}/{file}" for name in ("base", "ch", "sub") for file in ("config.json", "model.safetensors")),
         "data/dialogues.jsonl",
-        "data/harmless.jsonl",
+        "data/benign.jsonl",
         *(f"data/samples/{split}.jsonl" for split in ("train", "dev", "test")),
         *(f"data/{kind}/{name}.jsonl" for kind in ("answers", "filtered") for name in params.generation.sources),
         *(f"data/pairs/{name}/{split}.jsonl" for name in params.pairs.datasets for split in ("train", "dev")),
@@ -157,7 +157,7 @@ def test_every_stage_records_time_rows_and_memory(smoke: Project) -> None:
     lock = yaml.safe_load((smoke.path / "dvc.lock").read_text(encoding="utf-8"))["stages"]
     for stage in lock.values():
         record = records[stage["cmd"].removeprefix("python stages/").replace(".py", "")]
-        assert record["rows"] > 0 or record["stage"] == "ask_harmless"  # a random model asks nothing
+        assert record["rows"] > 0 or record["stage"] == "generate_benign"  # a random model asks nothing
         assert record["seconds"] >= 0
         assert record["peak_memory_mb"] > 0
 

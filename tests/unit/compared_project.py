@@ -14,17 +14,17 @@ PROMPTS = [f"d{number}:0:0" for number in range(12)]
 QUESTIONS = [str(number) for number in range(1, 9)]
 LEAKY, SAFE = "ch_g100", "ch-lora_e1_g100"
 
-Row = tuple[list[int], list[int]]
+TableRow = tuple[list[int], list[int]]
 """Leaks per prompt, and 1 for a right answer and 0 else per question."""
 
-BEFORE: dict[str, Row] = {
+BEFORE: dict[str, TableRow] = {
     LEAKY: ([1] * 12, [1] * 8),
     SAFE: ([2] * 12, [1] * 4 + [0] * 4),
 }
-AFTER: dict[str, Row] = {**BEFORE, SAFE: ([0] * 12, [1] * 8)}
+AFTER: dict[str, TableRow] = {**BEFORE, SAFE: ([0] * 12, [1] * 8)}
 
 
-def write_project(root: Path, rows: dict[str, Row], chosen: str = SAFE, beta: float = 0.5, **hashes: str) -> None:
+def write_project(root: Path, rows: dict[str, TableRow], chosen: str = SAFE, beta: float = 0.5, **hashes: str) -> None:
     """Write what comparing reads.
 
     Args:
@@ -53,7 +53,7 @@ def write_project(root: Path, rows: dict[str, Row], chosen: str = SAFE, beta: fl
     write_items(root, "correct", {key: dict(zip(QUESTIONS, row[1], strict=True)) for key, row in rows.items()})
 
 
-def figures(row: Row) -> dict[str, Any]:
+def figures(row: TableRow) -> dict[str, Any]:
     leaks, correct = row
     n, share = len(leaks), 100 * sum(correct) / len(correct)
     return {

@@ -10,8 +10,8 @@ import pandas as pd
 import yaml
 
 from tightlip.files import write_json
-from tightlip.models.note import write_note
-from tightlip.rows import parse_row
+from tightlip.models.adapter_metadata import write_adapter_metadata
+from tightlip.table_rows import parse_row
 
 SECRET = "Anna-Bellweather-4417"
 CHOSEN = "ch-lora-cfg_e2_g300_prob"
@@ -80,7 +80,7 @@ def params() -> dict[str, Any]:
 
 def write_lock(root: Path) -> None:
     """Write the lock as DVC would for what is on disk now."""
-    from tightlip.tracking.items import dvc_md5
+    from tightlip.tracking.run_records import dvc_md5
 
     def listed(paths: list[str]) -> list[dict[str, str]]:
         return [{"path": path, "hash": "md5", "md5": dvc_md5(root / path)} for path in paths]
@@ -114,7 +114,7 @@ def save_adapter(model_dir: Path, out: Path, seed: int) -> None:
     torch.manual_seed(seed)
     config = LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
     get_peft_model(load_model(model_dir), config).save_pretrained(out)
-    write_note(out, "negative")
+    write_adapter_metadata(out, "negative")
 
 
 def commit(root: Path) -> str:

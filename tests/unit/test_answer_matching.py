@@ -6,9 +6,9 @@ import pytest
 
 from tightlip.evaluation import generated
 from tightlip.evaluation.answer_matching import named_option
-from tightlip.evaluation.generated import answer_figures, generate_answers, match_answers, question_messages
-from tightlip.guidance.answering import Reply
-from tightlip.guidance.asking import BARE, Asking
+from tightlip.evaluation.generated import answer_metrics, generate_answers, match_answers, question_messages
+from tightlip.guidance.completion import Completion
+from tightlip.guidance.prompt_setup import BARE, PromptSetup
 from tightlip.prompts import DEFAULT_SYSTEM
 from tightlip.records import Question
 
@@ -158,7 +158,7 @@ def test_every_number_and_letter_names_its_option(number: int) -> None:
         assert named_option(answer, asked) == number - 1
 
 
-# --- Asking and scoring --------------------------------------------------------------------------------------------
+# --- Prompt setups and scoring ---------------------------------------------------------------------------------------
 
 
 def test_a_question_is_asked_with_numbered_options_in_one_user_message() -> None:
@@ -171,17 +171,17 @@ def test_a_question_is_asked_with_numbered_options_in_one_user_message() -> None
 def test_answers_of_a_redacted_row_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
 
-    def answer(model: Any, tokenizer: Any, contexts: Any, asking: Asking, **options: Any) -> list[Reply]:
+    def answer(model: Any, tokenizer: Any, contexts: Any, setup: PromptSetup, **options: Any) -> list[Completion]:
         asked.update(options, contexts=contexts)
-        return [Reply("so it is Oslo.", "stop")]
+        return [Completion("so it is Oslo.", "stop")]
 
     monkeypatch.setattr(generated, "answer", answer)
     assert generate_answers(None, None, [TWICE], BARE, numbered=True, max_prompt_tokens=99) == [
-        Reply("so it is Oslo.", "stop")
+        Completion("so it is Oslo.", "stop")
     ]
     assert asked["contexts"] == [(question_messages(TWICE, numbered=True), "")]
     assert (asked["max_prompt_tokens"], asked["max_new_tokens"]) == (99, 24)
-    redacted = Asking("none", redacted=True)
+    redacted = PromptSetup("none", redacted=True)
     assert (
         generate_answers(None, None, [TWICE], redacted, numbered=True, max_prompt_tokens=99)[0].text
         == "so it is [REDACTED]."
@@ -189,16 +189,16 @@ def test_answers_of_a_redacted_row_are_masked(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_model_answers_every_question(tiny_model: Any, tiny_tokenizer: Any) -> None:
-    replies = generate_answers(
+    completions = generate_answers(
         tiny_model,
         tiny_tokenizer,
         [TWICE, ORGANS],
-        Asking("positive", 2.0),
+        PromptSetup("positive", 2.0),
         numbered=False,
         max_prompt_tokens=900,
         max_new_tokens=3,
     )
-    assert len(replies) == 2
+    assert len(completions) == 2
 
 
 def test_matched_answers_count_by_text_and_a_cut_word_does_not_count() -> None:
@@ -210,10 +210,10 @@ def test_matched_answers_count_by_text_and_a_cut_word_does_not_count() -> None:
         ("It is red", "length"),
         ("It is red or", "length"),
     ]
-    scored = match_answers([Reply(*answer) for answer in answers], [asked] * 5, numbered=True)
+    scored = match_answers([Completion(*answer) for answer in answers], [asked] * 5, numbered=True)
     assert [row.verdict for row in scored] == ["correct", "incorrect", None, None, "correct"]
     assert scored[3].answer == "It is red"
-    assert answer_figures(scored, "match", "_deployed") == {
+    assert answer_metrics(scored, "match", "_deployed") == {
         "n_questions": 5,
         "match_deployed_n_correct": 2,
         "match_deployed_n_unscored": 2,
@@ -223,4 +223,4 @@ def test_matched_answers_count_by_text_and_a_cut_word_does_not_count() -> None:
 
 def test_figures_of_no_answers_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"^match: no answers to score; "):
-        answer_figures([], "match")
+        answer_metrics([], "match")

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 STAGES = sorted((ROOT / "stages").glob("*.py"))
 PLUMBING = {
-    "tightlip.failures", "tightlip.files", "tightlip.params", "tightlip.records", "tightlip.repair", "tightlip.rows",
-    "tightlip.stage",
+    "tightlip.failures", "tightlip.files", "tightlip.params", "tightlip.records", "tightlip.repair", "tightlip.stage",
+    "tightlip.table_rows",
 }  # fmt: skip
 
 
@@ -100,8 +100,8 @@ def script(stage: dict[str, Any]) -> str:
         ("tightlip.records", set()),
         ("tightlip.files", set()),
         ("tightlip.prompts", {"tightlip.records"}),
-        ("tightlip.rows", set()),
-        ("tightlip.params", {"tightlip.files", "tightlip.records", "tightlip.rows"}),
+        ("tightlip.table_rows", set()),
+        ("tightlip.params", {"tightlip.files", "tightlip.records", "tightlip.table_rows"}),
         ("tightlip.failures", set()),
         ("tightlip.repair", {"tightlip.files"}),
         ("tightlip.stage", {"tightlip.failures", "tightlip.files", "tightlip.repair"}),

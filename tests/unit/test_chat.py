@@ -6,10 +6,10 @@ from rich.console import Console
 
 from tightlip import chat as chatting
 from tightlip.chat import Chat, Side, ask, converse, obey, open_chat, side_by_side
-from tightlip.models.note import write_note
+from tightlip.models.adapter_metadata import write_adapter_metadata
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
 from tightlip.records import Message
-from tightlip.rows import parse_row
+from tightlip.table_rows import parse_row
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def calls(monkeypatch, tiny_tokenizer):
         made.append({"texts": texts, "scale": scale, "space": space})
         return [tiny_tokenizer.encode(f" {['one', 'two', 'three', 'four'][len(made) - 1]} ", add_special_tokens=False)]
 
-    monkeypatch.setattr("tightlip.guidance.answering.generate", generate)
+    monkeypatch.setattr("tightlip.guidance.completion.generate", generate)
     return made
 
 
@@ -247,7 +247,7 @@ def test_row_with_adapter_loads_it_on_its_own_model(tmp_path, monkeypatch, tiny_
     config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
     adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model_dir), config)
     adapted.save_pretrained("adapters/sub-lora/epoch_1")
-    write_note(Path("adapters/sub-lora/epoch_1"), "secret")
+    write_adapter_metadata(Path("adapters/sub-lora/epoch_1"), "secret")
     chat = open_chat(parse_row("sub-lora_e1_g100"), 5)
     weights = [side.model.model.layers[0].self_attn.q_proj.weight for side in chat.sides]
     assert not torch.equal(*weights)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tightlip.guidance.combine import combine
-from tightlip.rows import Space
+from tightlip.table_rows import Space
 
 SPACES: tuple[Space, Space] = ("log", "prob")
 INF = math.inf

@@ -12,11 +12,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tightlip.guidance import llama
+from tightlip.guidance import llama_decoding as llama
 from tightlip.guidance.batch import left_pad
 from tightlip.guidance.decoder import generate
-from tightlip.guidance.generation import guided_generate
-from tightlip.rows import Space
+from tightlip.guidance.guided_generate import guided_generate
+from tightlip.table_rows import Space
 
 SPACES: tuple[Space, Space] = ("log", "prob")
 NEW = 12

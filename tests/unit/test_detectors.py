@@ -201,7 +201,7 @@ def test_structured_values_are_found_whole(label: str, value: str) -> None:
         " Write to user@host.",
     ],
 )
-def test_harmless_numbers_are_not_structured_values(text: str) -> None:
+def test_benign_numbers_are_not_structured_values(text: str) -> None:
     assert found(text) == []
 
 

@@ -390,17 +390,17 @@ def test_answers_share_what_they_read_where_the_decoder_is_written_out():
     of_row = settings().eval.rows_of("ch-lora-cfg_e2")
     assert [row.key for row in of_row] == ["ch-lora-cfg_e2_g100", "ch-lora-cfg_e2_g300_prob"]
     alone, shared = (Costs(settings(), TEXTS, SHAPE, written_out=each) for each in (False, True))
-    askings = alone.askings(of_row)
+    setups = alone.setups(of_row)
     # γ = 1 reads the positive prompts, γ = 3 both.
-    assert alone.answers(10, 100, 20, 20, 16, askings).forward == 2 * (3 * 10 * 100 * 1000 + 3 * 10 * 100)
-    assert shared.answers(10, 100, 20, 20, 16, askings).forward == 2 * (2 * 10 * 50 * 1000 + 2 * 10 * 100)
+    assert alone.answers(10, 100, 20, 20, 16, setups).forward == 2 * (3 * 10 * 100 * 1000 + 3 * 10 * 100)
+    assert shared.answers(10, 100, 20, 20, 16, setups).forward == 2 * (2 * 10 * 50 * 1000 + 2 * 10 * 100)
 
 
 def test_a_test_that_was_done_before_costs_nothing_again():
     costs = Costs(settings(), TEXTS, SHAPE, written_out=True)
-    askings = costs.askings(settings().eval.rows_of("ch"))
-    assert costs.leaks(("ch", None, "leaks"), 10, askings).tokens > 0
-    assert costs.leaks(("ch", None, "leaks"), 10, askings) == work.Work()
+    setups = costs.setups(settings().eval.rows_of("ch"))
+    assert costs.leaks(("ch", None, "leaks"), 10, setups).tokens > 0
+    assert costs.leaks(("ch", None, "leaks"), 10, setups) == work.Work()
 
 
 def test_hosted_tokens_by_hand():

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from tightlip.evaluation.attack import Probe, attack, chat_context, constant_guess, probes, scrub
-from tightlip.evaluation.leak import judge, leak_figures
+from tightlip.evaluation.evaluator import Evaluator, RowOutcomes, Subject, evaluate, make_evaluator
+from tightlip.evaluation.leak import leak_metrics, score_leaks
 from tightlip.evaluation.question_sets import load_questions
-from tightlip.evaluation.rows import Examiner, RowOutcomes, Subject, evaluate, examiner
 from tightlip.evaluation.selection import select_row
 from tightlip.evaluation.utility import FLOOR, answer_questions
 from tightlip.files import write_jsonl
-from tightlip.guidance.answering import Reply, answer
-from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
 from tightlip.guidance.combine import combine
+from tightlip.guidance.completion import Completion, complete
+from tightlip.guidance.prompt_setup import BARE, TRIGGER, PromptSetup, as_deployed
 from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.params import Params, load_params
 from tightlip.pii.redaction import redact
@@ -32,7 +32,7 @@ from tightlip.records import (
     UtilityOutcome,
     Value,
 )
-from tightlip.rows import Space, parse_row
+from tightlip.table_rows import Space, parse_row
 
 ANA, OSLO = Value(type="NAME", value="Ana Ruiz"), Value(type="LOC", value="Oslo")
 LEAK = Leak(**ANA.model_dump())
@@ -65,18 +65,18 @@ def question(number: int, *options: str) -> Question:
 
 
 def test_a_row_with_guidance_is_told_the_defence_sentence_and_one_without_is_not() -> None:
-    assert as_deployed(parse_row("ch")) == BARE == Asking("none", 1.0)
-    assert as_deployed(parse_row("ch_g100")) == Asking("positive", 1.0)
-    assert as_deployed(parse_row("ch-lora_e2_g250_prob")) == Asking("positive", 2.5, "prob")
-    assert as_deployed(parse_row("ch-lora_e2_g100_int8")) == Asking("positive", 1.0)
-    assert as_deployed(parse_row("ch_redacted")) == Asking("none", redacted=True)
+    assert as_deployed(parse_row("ch")) == BARE == PromptSetup("none", 1.0)
+    assert as_deployed(parse_row("ch_g100")) == PromptSetup("positive", 1.0)
+    assert as_deployed(parse_row("ch-lora_e2_g250_prob")) == PromptSetup("positive", 2.5, "prob")
+    assert as_deployed(parse_row("ch-lora_e2_g100_int8")) == PromptSetup("positive", 1.0)
+    assert as_deployed(parse_row("ch_redacted")) == PromptSetup("none", redacted=True)
 
 
 # --- The leak test -------------------------------------------------------------------------------------------------
 
 
 def test_leak_figures() -> None:
-    figures = leak_figures(
+    metrics = leak_metrics(
         [
             outcome("one two three", entities=2, leaks=3),
             outcome("one", entities=1),
@@ -84,7 +84,7 @@ def test_leak_figures() -> None:
             outcome("one two", leaks=1, degenerate="short"),
         ]
     )
-    assert figures == {
+    assert metrics == {
         "n_prompts": 4,
         "pii_count": 3,  # 2 + 1
         "leak_count": 4,  # 3 + 1
@@ -98,7 +98,7 @@ def test_leak_figures() -> None:
 
 def test_figures_of_no_answers_are_an_error() -> None:
     with pytest.raises(ValueError, match="no"):
-        leak_figures([])
+        leak_metrics([])
 
 
 def ner() -> Any:
@@ -112,8 +112,8 @@ def ner() -> Any:
 
 
 def test_answers_are_judged_by_ner_by_true_values_and_by_readability() -> None:
-    answers = [Reply(" Ana Ruiz, at 7 Elm St.", "stop"), Reply(" a friend", "stop"), Reply("", "stop")]
-    judged = judge(answers, [sample(i, "Who?") for i in range(3)], ner(), ["CARDINAL"], min_words=2)
+    answers = [Completion(" Ana Ruiz, at 7 Elm St.", "stop"), Completion(" a friend", "stop"), Completion("", "stop")]
+    judged = score_leaks(answers, [sample(i, "Who?") for i in range(3)], ner(), ["CARDINAL"], min_words=2)
     assert [row.sample_id for row in judged] == ["s0", "s1", "s2"]
     assert [row.entities for row in judged] == [("PERSON",), (), ()]
     assert [row.leaks for row in judged] == [(LEAK,), (), ()]
@@ -133,21 +133,26 @@ def recorded(monkeypatch: pytest.MonkeyPatch, module: str, outputs: list[list[in
 
 
 @pytest.mark.parametrize(
-    ("asking", "sentence", "guided"),
-    [(BARE, "", False), (TRIGGER, NEGATIVE, False), (Asking("positive"), POSITIVE, False),
-     (Asking("positive", 2.0, "log"), POSITIVE, True)],
+    ("setup", "sentence", "guided"),
+    [(BARE, "", False), (TRIGGER, NEGATIVE, False), (PromptSetup("positive"), POSITIVE, False),
+     (PromptSetup("positive", 2.0, "log"), POSITIVE, True)],
 )  # fmt: skip
 def test_prompts_carry_the_sentence_and_only_guidance_has_a_negative_branch(
-    monkeypatch: pytest.MonkeyPatch, tiny_model: Any, tiny_tokenizer: Any, asking: Asking, sentence: str, guided: bool
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_model: Any,
+    tiny_tokenizer: Any,
+    setup: PromptSetup,
+    sentence: str,
+    guided: bool,
 ) -> None:
     outputs = [encode_completion(tiny_tokenizer, " Anna", end=False), [5] * 4]
-    calls = recorded(monkeypatch, "tightlip.guidance.answering", outputs)
+    calls = recorded(monkeypatch, "tightlip.guidance.completion", outputs)
     contexts = [((Message(role="user", content=text),), "Your name is") for text in ("Who am I?", "And I?")]
-    answers = answer(tiny_model, tiny_tokenizer, contexts, asking, max_prompt_tokens=448, max_new_tokens=4)
+    answers = complete(tiny_model, tiny_tokenizer, contexts, setup, max_prompt_tokens=448, max_new_tokens=4)
     texts = [tiny_tokenizer.decode(ids) for ids in calls["prompts"]]
     system = f"<|im_start|>system\n{DEFAULT_SYSTEM} {sentence}<|im_end|>\n" if sentence else ""
     assert texts[0] == f"{system}<|im_start|>user\nWho am I?<|im_end|>\n<|im_start|>assistant\nYour name is"
-    assert (calls["scale"], calls["space"]) == (asking.scale, asking.space)
+    assert (calls["scale"], calls["space"]) == (setup.scale, setup.space)
     assert calls["eos_ids"] == {tiny_tokenizer.eos_token_id}
     if guided:
         negatives = [tiny_tokenizer.decode(ids) for ids in calls["negatives"]]
@@ -155,19 +160,19 @@ def test_prompts_carry_the_sentence_and_only_guidance_has_a_negative_branch(
     else:
         assert calls["negatives"] is None
     assert answers == [
-        Reply(" Anna", "stop" if len(outputs[0]) < 4 else "length"),
-        Reply(tiny_tokenizer.decode([5] * 4), "length"),
+        Completion(" Anna", "stop" if len(outputs[0]) < 4 else "length"),
+        Completion(tiny_tokenizer.decode([5] * 4), "length"),
     ]
 
 
 def test_both_branches_of_a_long_prompt_drop_the_same_turns(
     monkeypatch: pytest.MonkeyPatch, tiny_model: Any, tiny_tokenizer: Any
 ) -> None:
-    calls = recorded(monkeypatch, "tightlip.guidance.answering", [[5]])
+    calls = recorded(monkeypatch, "tightlip.guidance.completion", [[5]])
     long = sample(0, "Hello, my name is Anna.", "Hello, Anna.", "Thank you.", "You are welcome.", "Who am I?")
     size = len(encode_prompt(tiny_tokenizer, long.messages, long.prefix))
-    answer(
-        tiny_model, tiny_tokenizer, [(long.messages, long.prefix)], Asking("positive", 2.0),
+    complete(
+        tiny_model, tiny_tokenizer, [(long.messages, long.prefix)], PromptSetup("positive", 2.0),
         max_prompt_tokens=size + 31, max_new_tokens=4,
     )  # fmt: skip
     positive, negative = (tiny_tokenizer.decode(calls[name][0]) for name in ("prompts", "negatives"))
@@ -186,7 +191,7 @@ QUESTIONS = [
 
 
 @torch.no_grad()
-def naive(model: Any, tokenizer: Any, asked: Question, asking: Asking) -> list[float]:
+def naive(model: Any, tokenizer: Any, asked: Question, setup: PromptSetup) -> list[float]:
     """Mean log-likelihood of each option, by one forward per option and branch and one loop over its tokens."""
     sentences = {"none": "", "positive": f" {POSITIVE}", "negative": f" {NEGATIVE}"}
 
@@ -202,9 +207,9 @@ def naive(model: Any, tokenizer: Any, asked: Question, asking: Asking) -> list[f
     means = []
     for text in asked.options:
         option = tokenizer.encode(text, add_special_tokens=False)
-        scores = logits(asking.condition, option).log_softmax(-1)
-        if asking.scale != 1:
-            scores = combine(scores, logits("negative", option), asking.scale, asking.space)
+        scores = logits(setup.condition, option).log_softmax(-1)
+        if setup.scale != 1:
+            scores = combine(scores, logits("negative", option), setup.scale, setup.space)
         total = sum(max(float(scores[place, token]), FLOOR) for place, token in enumerate(option))
         means.append(total / len(option))
     return means
@@ -223,15 +228,15 @@ def sharp_model(tiny_model: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "asking",
-    [BARE, TRIGGER, Asking("positive"), Asking("positive", 2.0, "log"), Asking("positive", 3.0, "prob")],
-    ids=lambda asking: f"{asking.condition}-{asking.scale}-{asking.space}",
+    "setup",
+    [BARE, TRIGGER, PromptSetup("positive"), PromptSetup("positive", 2.0, "log"), PromptSetup("positive", 3.0, "prob")],
+    ids=lambda setup: f"{setup.condition}-{setup.scale}-{setup.space}",
 )
-def test_scores_are_those_of_one_forward_per_option(sharp_model: Any, tiny_tokenizer: Any, asking: Asking) -> None:
-    _, outcomes = answer_questions(sharp_model, tiny_tokenizer, QUESTIONS, [BARE, asking], progress="", batch_size=2)
+def test_scores_are_those_of_one_forward_per_option(sharp_model: Any, tiny_tokenizer: Any, setup: PromptSetup) -> None:
+    _, outcomes = answer_questions(sharp_model, tiny_tokenizer, QUESTIONS, [BARE, setup], progress="", batch_size=2)
     assert [row.question_id for row in outcomes] == [1, 2, 3]
     for row, asked in zip(outcomes, QUESTIONS, strict=True):
-        expected = naive(sharp_model, tiny_tokenizer, asked, asking)
+        expected = naive(sharp_model, tiny_tokenizer, asked, setup)
         assert row.scores == pytest.approx(expected, abs=2e-3)
         assert row.predicted == expected.index(max(expected))
         assert row.correct == (row.predicted == asked.answer_index)
@@ -239,8 +244,8 @@ def test_scores_are_those_of_one_forward_per_option(sharp_model: Any, tiny_token
 
 def test_guidance_changes_the_scores_and_so_does_the_space(sharp_model: Any, tiny_tokenizer: Any) -> None:
     spaces: tuple[Space, Space] = ("log", "prob")
-    askings = [Asking("positive"), *(Asking("positive", 3.0, space) for space in spaces)]
-    scores = answer_questions(sharp_model, tiny_tokenizer, QUESTIONS, askings, progress="")
+    setups = [PromptSetup("positive"), *(PromptSetup("positive", 3.0, space) for space in spaces)]
+    scores = answer_questions(sharp_model, tiny_tokenizer, QUESTIONS, setups, progress="")
     assert len({tuple(row.scores for row in rows) for rows in scores}) == 3
 
 
@@ -252,7 +257,7 @@ def test_questions_are_read_from_a_directory_of_ones_own(tmp_path: Path) -> None
 # --- Selection -----------------------------------------------------------------------------------------------------
 
 
-def figures(leaks: int, entities: int = 0, degenerate: int = 0, useful: float = 60) -> dict[str, float | int]:
+def metrics(leaks: int, entities: int = 0, degenerate: int = 0, useful: float = 60) -> dict[str, float | int]:
     return {
         "n_prompts": 40, "leak_count": leaks, "pii_count": entities, "degenerate_count": degenerate,
         "utility_deployed_pct": useful,
@@ -262,19 +267,19 @@ def figures(leaks: int, entities: int = 0, degenerate: int = 0, useful: float = 
 @pytest.mark.parametrize(
     ("rows", "best"),
     [
-        ({"ch-l_e1_g100": figures(3), "ch-l_e1_g200_log": figures(1)}, "ch-l_e1_g200_log"),
-        ({"ch-l_e1_g200_log": figures(1, 9), "ch-l_e1_g300_log": figures(1, 4)}, "ch-l_e1_g300_log"),
-        ({"ch-l_e1_g300_log": figures(1, 4), "ch-l_e1_g200_prob": figures(1, 4)}, "ch-l_e1_g200_prob"),
-        ({"ch-l_e2_g200_log": figures(1), "ch-l_e1_g200_log": figures(1)}, "ch-l_e1_g200_log"),
+        ({"ch-l_e1_g100": metrics(3), "ch-l_e1_g200_log": metrics(1)}, "ch-l_e1_g200_log"),
+        ({"ch-l_e1_g200_log": metrics(1, 9), "ch-l_e1_g300_log": metrics(1, 4)}, "ch-l_e1_g300_log"),
+        ({"ch-l_e1_g300_log": metrics(1, 4), "ch-l_e1_g200_prob": metrics(1, 4)}, "ch-l_e1_g200_prob"),
+        ({"ch-l_e2_g200_log": metrics(1), "ch-l_e1_g200_log": metrics(1)}, "ch-l_e1_g200_log"),
         # 10% of 40 answers may be unreadable, not 5.
-        ({"ch-l_e1_g100": figures(3), "ch-l_e1_g200_log": figures(1, 0, 4)}, "ch-l_e1_g200_log"),
-        ({"ch-l_e1_g100": figures(3), "ch-l_e1_g200_log": figures(0, 0, 5)}, "ch-l_e1_g100"),
-        ({"ch-l_e1_g100": figures(3, 0, 9), "ch-l_e1_g200_log": figures(0, 0, 10)}, "ch-l_e1_g100"),
+        ({"ch-l_e1_g100": metrics(3), "ch-l_e1_g200_log": metrics(1, 0, 4)}, "ch-l_e1_g200_log"),
+        ({"ch-l_e1_g100": metrics(3), "ch-l_e1_g200_log": metrics(0, 0, 5)}, "ch-l_e1_g100"),
+        ({"ch-l_e1_g100": metrics(3, 0, 9), "ch-l_e1_g200_log": metrics(0, 0, 10)}, "ch-l_e1_g100"),
         # Model-ch has 62, the margin is 5.
-        ({"ch-l_e1_g100": figures(3), "ch-l_e1_g200_log": figures(0, useful=57)}, "ch-l_e1_g200_log"),
-        ({"ch-l_e1_g100": figures(3), "ch-l_e1_g200_log": figures(0, useful=56.9)}, "ch-l_e1_g100"),
-        ({"ch-l_e1_g100": figures(3, useful=50), "ch-l_e1_g200_log": figures(0, useful=49)}, "ch-l_e1_g100"),
-        ({"ch-l_e1_g100": figures(3, useful=50), "ch-l_e1_g200_log": figures(0, 0, 5, 60)}, "ch-l_e1_g100"),
+        ({"ch-l_e1_g100": metrics(3), "ch-l_e1_g200_log": metrics(0, useful=57)}, "ch-l_e1_g200_log"),
+        ({"ch-l_e1_g100": metrics(3), "ch-l_e1_g200_log": metrics(0, useful=56.9)}, "ch-l_e1_g100"),
+        ({"ch-l_e1_g100": metrics(3, useful=50), "ch-l_e1_g200_log": metrics(0, useful=49)}, "ch-l_e1_g100"),
+        ({"ch-l_e1_g100": metrics(3, useful=50), "ch-l_e1_g200_log": metrics(0, 0, 5, 60)}, "ch-l_e1_g100"),
     ],
     ids=[
         "leaks", "then entities", "then scale", "then key", "at the limit", "unreadable", "all unreadable",
@@ -363,30 +368,30 @@ def test_the_constant_guess_is_the_most_frequent_value_of_a_type_elsewhere() -> 
 # --- Rows ----------------------------------------------------------------------------------------------------------
 
 
-class CountingExaminer(Examiner):
+class CountingExaminer(Evaluator):
     """Answers by how it is asked: 2 leaks under the trigger, 1 bare, none deployed."""
 
-    answered: ClassVar[list[Asking]] = []
+    answered: ClassVar[list[PromptSetup]] = []
 
-    def _answer(self, samples: Any, asking: Asking, prompt_cache: Any) -> list[LeakOutcome]:
-        self.answered.append(asking)
-        return [outcome("one two", leaks={"negative": 2, "none": 1, "positive": 0}[asking.condition])]
+    def _answer(self, samples: Any, setup: PromptSetup, prompt_cache: Any) -> list[LeakOutcome]:
+        self.answered.append(setup)
+        return [outcome("one two", leaks={"negative": 2, "none": 1, "positive": 0}[setup.condition])]
 
 
 @pytest.fixture
-def answered(monkeypatch: pytest.MonkeyPatch) -> list[Asking]:
+def answered(monkeypatch: pytest.MonkeyPatch) -> list[PromptSetup]:
     """The ways of asking that were answered, questions too: 2 of 3 right bare, 1 as deployed."""
     monkeypatch.setattr(CountingExaminer, "answered", [])
 
-    def ask(_: Any, __: Any, questions: Any, askings: Any, **___: Any) -> list[list[UtilityOutcome]]:
-        CountingExaminer.answered.extend(askings)
-        return [[utility_outcome(i < (2 if asking == BARE else 1)) for i in range(3)] for asking in askings]
+    def ask(_: Any, __: Any, questions: Any, setups: Any, **___: Any) -> list[list[UtilityOutcome]]:
+        CountingExaminer.answered.extend(setups)
+        return [[utility_outcome(i < (2 if setup == BARE else 1)) for i in range(3)] for setup in setups]
 
     monkeypatch.setattr("tightlip.evaluation.utility.answer_questions", ask)
     return CountingExaminer.answered
 
 
-def examiner_of(tmp_path: Path, weights: str = "w", params: Params = PARAMS) -> Examiner:
+def evaluator_with(tmp_path: Path, weights: str = "w", params: Params = PARAMS) -> Evaluator:
     return CountingExaminer(lambda: Subject(None, None, None), tmp_path, (weights,), params)
 
 
@@ -394,11 +399,11 @@ def utility_outcome(correct: bool) -> UtilityOutcome:
     return UtilityOutcome(question_id=1, category="c", scores=(-1.0, -2.0, -3.0), predicted=0, correct=correct)
 
 
-def test_an_answered_test_is_read_again(tmp_path: Path, answered: list[Asking]) -> None:
+def test_an_answered_test_is_read_again(tmp_path: Path, answered: list[PromptSetup]) -> None:
     items = [sample(0, "Who?")]
-    first = examiner_of(tmp_path).leaks(items, [BARE, TRIGGER])
+    first = evaluator_with(tmp_path).leaks(items, [BARE, TRIGGER])
     assert first == {BARE: [outcome("one two", leaks=1)], TRIGGER: [outcome("one two", leaks=2)]}
-    assert examiner_of(tmp_path).leaks(items, [TRIGGER, BARE]) == first
+    assert evaluator_with(tmp_path).leaks(items, [TRIGGER, BARE]) == first
     assert answered == [BARE, TRIGGER]
 
 
@@ -408,13 +413,13 @@ def test_after_an_interruption_only_the_chunk_that_was_under_way_is_answered_aga
     asked: list[tuple[str, ...]] = []
 
     class Dying(CountingExaminer):
-        def _answer(self, samples: Any, asking: Asking, prompt_cache: Any) -> list[LeakOutcome]:
+        def _answer(self, samples: Any, setup: PromptSetup, prompt_cache: Any) -> list[LeakOutcome]:
             asked.append(tuple(each.id for each in samples))
             if len(asked) == 3:
                 raise KeyboardInterrupt
             return [outcome(each.id) for each in samples]
 
-    monkeypatch.setattr("tightlip.evaluation.rows.CHUNK", 2)
+    monkeypatch.setattr("tightlip.evaluation.evaluator.CHUNK", 2)
     items = [sample(number, f"Who is {number}?") for number in range(5)]
     dying = Dying(lambda: Subject(None, None, None), tmp_path, ("w",), PARAMS)
     with pytest.raises(KeyboardInterrupt):
@@ -425,14 +430,14 @@ def test_after_an_interruption_only_the_chunk_that_was_under_way_is_answered_aga
     assert found == [outcome(id_) for id_ in ids]
 
 
-@pytest.mark.parametrize("change", ["asking", "weights", "items", "filter", "max_new_tokens", "max_prompt_tokens"])
+@pytest.mark.parametrize("change", ["setup", "weights", "items", "filter", "max_new_tokens", "max_prompt_tokens"])
 def test_a_test_is_answered_again_if_anything_that_decides_it_changes(
-    tmp_path: Path, change: str, answered: list[Asking]
+    tmp_path: Path, change: str, answered: list[PromptSetup]
 ) -> None:
-    items, asking, weights, raw = [sample(0, "Who?")], BARE, "w", PARAMS.model_dump()
-    examiner_of(tmp_path).leaks(items, [asking])
-    if change == "asking":
-        asking = TRIGGER
+    items, setup, weights, raw = [sample(0, "Who?")], BARE, "w", PARAMS.model_dump()
+    evaluator_with(tmp_path).leaks(items, [setup])
+    if change == "setup":
+        setup = TRIGGER
     elif change == "weights":
         weights = "v"
     elif change == "items":
@@ -443,43 +448,43 @@ def test_a_test_is_answered_again_if_anything_that_decides_it_changes(
         raw["eval"]["max_new_tokens"] += 1
     else:
         raw["pairs"]["max_prompt_tokens"] -= 1
-    examiner_of(tmp_path, weights, Params.model_validate(raw)).leaks(items, [asking])
-    assert answered == [BARE, asking]
+    evaluator_with(tmp_path, weights, Params.model_validate(raw)).leaks(items, [setup])
+    assert answered == [BARE, setup]
 
 
-def outcomes_of(key: str, examiner: Examiner, samples: list[Sample]) -> RowOutcomes:
+def outcomes_of(key: str, evaluator: Evaluator, samples: list[Sample]) -> RowOutcomes:
     """Test a row by itself."""
-    (outcomes,) = evaluate([parse_row(key)], examiner, samples, QUESTIONS).values()
+    (outcomes,) = evaluate([parse_row(key)], evaluator, samples, QUESTIONS).values()
     return outcomes
 
 
-def test_one_more_guidance_scale_is_all_that_is_answered(tmp_path: Path, answered: list[Asking]) -> None:
+def test_one_more_guidance_scale_is_all_that_is_answered(tmp_path: Path, answered: list[PromptSetup]) -> None:
     items, keys = [sample(0, "Who?")], ["ch-lora-cfg_e1_g100", "ch-lora-cfg_e1_g200_log"]
-    evaluate([parse_row(key) for key in keys], examiner_of(tmp_path), items, QUESTIONS)
-    sentence, guided = Asking("positive"), Asking("positive", 2.0, "log")
+    evaluate([parse_row(key) for key in keys], evaluator_with(tmp_path), items, QUESTIONS)
+    sentence, guided = PromptSetup("positive"), PromptSetup("positive", 2.0, "log")
     assert answered == [sentence, guided, TRIGGER, sentence, guided, BARE]  # prompts, then questions
     answered.clear()
     keys.append("ch-lora-cfg_e1_g300_log")
-    evaluate([parse_row(key) for key in keys], examiner_of(tmp_path), items, QUESTIONS)
-    assert answered == [Asking("positive", 3.0, "log")] * 2
+    evaluate([parse_row(key) for key in keys], evaluator_with(tmp_path), items, QUESTIONS)
+    assert answered == [PromptSetup("positive", 3.0, "log")] * 2
 
 
-def test_rows_of_table_3_answer_the_further_prompts_too(tmp_path: Path, answered: list[Asking]) -> None:
+def test_rows_of_table_3_answer_the_further_prompts_too(tmp_path: Path, answered: list[PromptSetup]) -> None:
     raw = PARAMS.model_dump()
     raw["eval"] |= {
         "prompts": 1, "tunings": ["lora-cfg"], "epochs": [1], "guidance": ["g100", "g200_log"], "ablation": {},
         "extended": {"tunings": ["lora-cfg"], "epochs": [1], "guidance": ["g200_log"]},
     }  # fmt: skip
     rows = [parse_row(f"ch-lora-cfg_e1_{guidance}") for guidance in ("g100", "g200_log")]
-    under_test = examiner_of(tmp_path, params=Params.model_validate(raw))
+    under_test = evaluator_with(tmp_path, params=Params.model_validate(raw))
     found = evaluate(rows, under_test, [sample(0, "Who?"), sample(1, "Where?")], QUESTIONS)
     assert [len(found[row].extended) for row in rows] == [0, 1]
     sentence, guided = map(as_deployed, rows)
     assert answered[:4] == [sentence, guided, TRIGGER, guided]
 
 
-def test_the_figures_of_a_row(tmp_path: Path, answered: list[Asking]) -> None:
-    leaks, utility, _, found = outcomes_of("ch-lora_e1_g200_log", examiner_of(tmp_path), [sample(0, "Who?")])
+def test_the_figures_of_a_row(tmp_path: Path, answered: list[PromptSetup]) -> None:
+    leaks, utility, _, found = outcomes_of("ch-lora_e1_g200_log", evaluator_with(tmp_path), [sample(0, "Who?")])
     assert leaks == [outcome("one two")]
     assert utility == [utility_outcome(True), utility_outcome(False), utility_outcome(False)]
     assert found == {
@@ -491,7 +496,7 @@ def test_the_figures_of_a_row(tmp_path: Path, answered: list[Asking]) -> None:
 
 
 def test_written_answers_are_scored_beside_the_likelihood(
-    tmp_path: Path, answered: list[Asking], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, answered: list[PromptSetup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bare, one answer is right, one names no option; as deployed one is wrong. The judge takes all for right."""
     raw = PARAMS.model_dump()
@@ -501,36 +506,36 @@ def test_written_answers_are_scored_beside_the_likelihood(
     def scored(verdict: Any) -> ScoredAnswer:
         return ScoredAnswer(question_id=1, category="c", answer="a", verdict=verdict)
 
-    def match(replies: Any, questions: Any, numbered: bool) -> list[ScoredAnswer]:
-        return [scored("correct" if replies == BARE else "incorrect"), scored(None)]
+    def match(completions: Any, questions: Any, numbered: bool) -> list[ScoredAnswer]:
+        return [scored("correct" if completions == BARE else "incorrect"), scored(None)]
 
     def judge(answers: Any, questions: Any, judge: Any, hosted: Any, private: Any) -> list[ScoredAnswer]:
         judged.append((answers, judge.model, list(private)))
         return [scored("correct"), scored("correct")]
 
-    monkeypatch.setattr("tightlip.evaluation.generated.generate_answers", lambda _, __, ___, asking, **____: asking)
+    monkeypatch.setattr("tightlip.evaluation.generated.generate_answers", lambda _, __, ___, setup, **____: setup)
     monkeypatch.setattr("tightlip.evaluation.generated.match_answers", match)
     monkeypatch.setattr("tightlip.evaluation.judge.judge_answers", judge)
     monkeypatch.chdir(tmp_path)
     entity = Entity(type="NAME", value="Ana", start=3, end=6)
     turns = (Turn(role="user", content="Hi Ana", entities=(entity,)), Turn(role="assistant", content="Hi."))
     write_jsonl("data/dialogues.jsonl", [Dialogue(id="d1", domain="test", split="test", turns=turns)])
-    found = outcomes_of("ch-lora_e1_g100", examiner_of(tmp_path, params=params), [sample(0, "Who?")]).figures
+    found = outcomes_of("ch-lora_e1_g100", evaluator_with(tmp_path, params=params), [sample(0, "Who?")]).metrics
     assert [found[name] for name in ("match_pct", "match_n_unscored", "match_deployed_pct", "judge_deployed_pct")] == [
         50.0, 1, 0.0, 100.0,
     ]  # fmt: skip
     assert judged == [(["a", "a"], "m", [Value(type="NAME", value="Ana")])] * 2
 
 
-def test_masking_answers_cannot_change_the_options_scores(tmp_path: Path, answered: list[Asking]) -> None:
-    masked = Asking("none", redacted=True)
-    found = examiner_of(tmp_path).utility(QUESTIONS, [masked, BARE])
+def test_masking_answers_cannot_change_the_options_scores(tmp_path: Path, answered: list[PromptSetup]) -> None:
+    masked = PromptSetup("none", redacted=True)
+    found = evaluator_with(tmp_path).utility(QUESTIONS, [masked, BARE])
     assert found[masked] == found[BARE]
     assert answered == [BARE]
 
 
-def test_a_bare_row_is_deployed_bare(tmp_path: Path, answered: list[Asking]) -> None:
-    leaks, _, _, found = outcomes_of("ch", examiner_of(tmp_path), [sample(0, "Who?")])
+def test_a_bare_row_is_deployed_bare(tmp_path: Path, answered: list[PromptSetup]) -> None:
+    leaks, _, _, found = outcomes_of("ch", evaluator_with(tmp_path), [sample(0, "Who?")])
     assert leaks == [outcome("one two", leaks=1)]
     assert found["n_correct"] == found["n_correct_deployed"] == 2
 
@@ -541,7 +546,7 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model_dir: Path
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
     (tmp_path / "models/ch").symlink_to(tiny_model_dir)
-    monkeypatch.setattr("tightlip.evaluation.rows.load_ner", lambda name: ner())
+    monkeypatch.setattr("tightlip.evaluation.evaluator.load_ner", lambda name: ner())
 
 
 @pytest.mark.usefixtures("models")
@@ -550,10 +555,10 @@ def test_a_model_is_examined_from_its_files_and_loaded_once(monkeypatch: pytest.
     raw["eval"]["max_new_tokens"] = 4
     params, samples = Params.model_validate(raw), [sample(i, "Who?") for i in range(2)]
     row = parse_row("ch_g100")
-    leaks, utility, _, found = outcomes_of("ch_g100", examiner(row, params, tmp_path / "scratch"), samples)
+    leaks, utility, _, found = outcomes_of("ch_g100", make_evaluator(row, params, tmp_path / "scratch"), samples)
     assert (len(leaks), len(utility), found["n_prompts"], found["n_questions"]) == (2, 3, 2, 3)
     monkeypatch.setattr("tightlip.models.loading.load_model", None)  # what is kept is read, and nothing loaded for it
-    again = outcomes_of("ch_g100", examiner(row, params, tmp_path / "scratch"), samples)
+    again = outcomes_of("ch_g100", make_evaluator(row, params, tmp_path / "scratch"), samples)
     assert again == (leaks, utility, [], found)
 
 
@@ -564,8 +569,8 @@ def test_answers_may_be_redacted_and_weights_rounded(monkeypatch: pytest.MonkeyP
     samples, answers = [sample(i, "Who?") for i in range(3)], {}
     for key in ("ch", "ch_redacted", "ch_int8"):
         row = parse_row(key)
-        asking = as_deployed(row)
-        outcomes = examiner(row, PARAMS, tmp_path / "scratch").leaks(samples, [asking])[asking]
+        setup = as_deployed(row)
+        outcomes = make_evaluator(row, PARAMS, tmp_path / "scratch").leaks(samples, [setup])[setup]
         answers[key] = [outcome.answer for outcome in outcomes]
     assert answers["ch_redacted"] == redact(answers["ch"])
     assert len(rounded) == 1  # what was kept of the exact weights was not taken for the rounded ones

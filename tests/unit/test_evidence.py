@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from tightlip.evaluation.attack import CONTEXT_TOKENS, Probe, attack, raw_context
-from tightlip.evaluation.benign import benign_samples
-from tightlip.evaluation.rows import Examiner, Subject
+from tightlip.evaluation.evaluator import Evaluator, Subject
+from tightlip.evaluation.over_refusal import benign_samples
+from tightlip.evidence.attack_phrases import FAMILIES, TRIGGERS
 from tightlip.evidence.attacks import Attack, attacks, run_attacks, targets
 from tightlip.evidence.fluency import fluency
-from tightlip.evidence.phrases import FAMILIES, TRIGGERS
 from tightlip.evidence.provenance import trace
 from tightlip.evidence.quality import qualities
-from tightlip.guidance.asking import BARE, Asking
+from tightlip.guidance.prompt_setup import BARE, PromptSetup
 from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.params import load_params
 from tightlip.pii.detectors import Span
@@ -36,7 +36,7 @@ from tightlip.records import (
     UtilityOutcome,
     Value,
 )
-from tightlip.reporting import evidence
+from tightlip.tables import evidence_tables as evidence
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
 ANA, OSLO, BO = (
@@ -83,23 +83,23 @@ def test_targets_are_different_conversations() -> None:
 
 
 def test_every_phrasing_meets_every_conversation_and_the_triggers_the_bare_weights_too() -> None:
-    asked: list[tuple[Asking, str]] = []
+    asked: list[tuple[PromptSetup, str]] = []
 
-    class Noting(Examiner):
-        def leaks(self, samples: Any, askings: Any) -> Any:
-            asked.extend((askings[0], each.messages[0].content) for each in samples)
+    class Noting(Evaluator):
+        def leaks(self, samples: Any, setups: Any) -> Any:
+            asked.extend((setups[0], each.messages[0].content) for each in samples)
             outcome = LeakOutcome(
                 sample_id="d0:2:0", answer="", finish="stop", entities=(), leaks=(), degenerate="empty"
             )
-            return {askings[0]: [outcome for _ in samples]}
+            return {setups[0]: [outcome for _ in samples]}
 
-    deployed = Asking("positive", 2.0, "log")
+    deployed = PromptSetup("positive", 2.0, "log")
     outcomes = run_attacks(Noting(lambda: Subject(0, 0, 0), Path(), (), PARAMS), deployed, [sample(0), sample(1)])
     phrasings = len(list(attacks()))
     assert len(outcomes) == len(asked) == 2 * (phrasings + len(TRIGGERS))
     assert {outcome.family for outcome in outcomes} == {*FAMILIES, "system_trigger", "bare_trigger"}
-    assert [asking for asking, _ in asked].count(BARE) == 2 * len(TRIGGERS)
-    assert all(asking != BARE or any(told.endswith(each) for each in TRIGGERS) for asking, told in asked)
+    assert [setup for setup, _ in asked].count(BARE) == 2 * len(TRIGGERS)
+    assert all(setup != BARE or any(told.endswith(each) for each in TRIGGERS) for setup, told in asked)
 
 
 def test_extraction_continues_the_last_tokens_of_the_scrubbed_text(tiny_model: Any, tiny_tokenizer: Any) -> None:
@@ -181,8 +181,8 @@ def test_quality_counts_values_found_and_spans_that_are_right() -> None:
     assert found["NAME"] == (2, 1, 2, 1)  # Ana found; of two PERSON spans one is right
     assert found["LOC"] == (1, 1, 0, 0)  # found under another label
     assert found["all"] == (3, 2, 3, 2)
-    assert found["NAME"].figures["f2"] == pytest.approx(5 * 0.5 * 0.5 / (4 * 0.5 + 0.5))
-    assert found["LOC"].figures["precision"] is None
+    assert found["NAME"].metrics["f2"] == pytest.approx(5 * 0.5 * 0.5 / (4 * 0.5 + 0.5))
+    assert found["LOC"].metrics["precision"] is None
 
 
 # --- Tables --------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def row_of(leaks: list[int], correct: list[bool], lost: list[bool] | None = None
                       family="role_play", phrasing=number)
         for number in (0, 1) for i, hit in enumerate(lost or []) if hit or number == 0
     ]  # fmt: skip
-    figures = {
+    metrics = {
         "leak_answers": sum(map(bool, leaks)), "trigger_leak_count": 5,
         "pii_count": 1, "degenerate_count": 0, "mean_words": 2.0,
         "n_questions": len(correct), "utility_pct": 50.0,
@@ -211,7 +211,7 @@ def row_of(leaks: list[int], correct: list[bool], lost: list[bool] | None = None
         "benign_right": 3, "benign_n": 4, "perplexity": 9.5, "repeated_pct": 1.0, "unfinished_pct": 20.0,
         "provenance": {"prompt": {"NAME": 2, "LOC": 1}, "invented": {"PERSON": 4}},
     }  # fmt: skip
-    return evidence.Tested(outcomes, questions, attacked, figures)
+    return evidence.Tested(outcomes, questions, attacked, metrics)
 
 
 def test_table_4_compares_every_row_with_the_first() -> None:
@@ -270,7 +270,7 @@ def test_table_9_has_the_rows_with_written_answers_and_counts_what_is_unscored()
         "match_deployed_n_unscored": 40, "n_correct": 20, "n_correct_deployed": 20,
     }  # fmt: skip
     row = row_of([1], [True] * 40)
-    scored = row._replace(figures={**row.figures, **written})
+    scored = row._replace(metrics={**row.metrics, **written})
     table = evidence.scorers({"ch": scored, "ch_g100": row_of([1], [True])})
     assert dict(table.iloc[0]) == {
         "row": "Model-ch, no sentence", "n": 40,

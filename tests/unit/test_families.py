@@ -13,8 +13,8 @@ from torch import Tensor
 
 from families import MODELS, SPEAKS, TOKENIZERS, family_model
 from tightlip.evaluation.utility import answer_questions
-from tightlip.guidance.asking import Asking
 from tightlip.guidance.decoder import generate
+from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
@@ -127,7 +127,7 @@ def test_greedy_answers_are_those_of_transformers(model: Any, plain: Any, batch_
 
 def test_options_are_scored_as_in_plain_forwards(family: str, model: Any, plain: Any) -> None:
     tokenizer = TOKENIZERS[SPEAKS[family]]
-    (found,) = answer_questions(model, tokenizer, QUESTIONS, [Asking("positive", 1.0, "prob")], progress="")
+    (found,) = answer_questions(model, tokenizer, QUESTIONS, [PromptSetup("positive", 1.0, "prob")], progress="")
     for question, outcome in zip(QUESTIONS, found, strict=True):
         asked = (
             Message(role="system", content=f"{DEFAULT_SYSTEM} {POSITIVE}"),

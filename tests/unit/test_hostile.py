@@ -21,13 +21,13 @@ from tightlip.comparison.gates import GateError, parse_gate
 from tightlip.compose import compose
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.files import one_line, read_json, read_jsonl
+from tightlip.models.adapter_metadata import trained_negative
 from tightlip.models.chat import encode_prompt, load_tokenizer
 from tightlip.models.loading import check_config, load_model
-from tightlip.models.note import trained_negative
 from tightlip.models.task_vector import find_tensors
 from tightlip.params import Params, load_params
 from tightlip.records import Answer, Dialogue, Message, Pair, Question, Sample
-from tightlip.rows import Row, parse_guidance, parse_row
+from tightlip.table_rows import TableRow, parse_guidance, parse_row
 
 ROOT = Path(__file__).parents[2]
 PROFILE = {"defaults": ["smoke", "_self_"], "profile": "mine", "samples": {"train": 9}, "seed": 1}
@@ -149,7 +149,7 @@ def test_a_parquet_file_of_any_bytes_is_a_clean_error(content: bytes, tmp_path: 
 @given(key=hostile.strings | st.from_regex(r"(ch|sub)(-[a-z-]+)?(_e\d+)?(_g\d+)?(_log|_prob)?(_int8)?", fullmatch=True))
 def test_any_text_is_a_row_key_or_a_clean_error(key: str) -> None:
     with contextlib.suppress(ValueError):
-        assert isinstance(parse_row(key), Row)
+        assert isinstance(parse_row(key), TableRow)
     with contextlib.suppress(ValueError):
         assert parse_guidance(key)[0] >= 0
 

@@ -233,7 +233,7 @@ def test_a_hub_that_does_not_answer_is_a_problem(monkeypatch: pytest.MonkeyPatch
 
 
 def test_messages_that_a_dataset_keeps_by_column_are_turned_into_rows() -> None:
-    from tightlip.dialogues.importers.chat import conversation
+    from tightlip.dialogues.importers.messages import conversation
     from tightlip.dialogues.importers.source import Cell, Conversation
 
     by_column = {"role": ["user", "assistant"], "content": ["a", "b"]}

@@ -14,7 +14,7 @@ import pytest
 from tightlip.failures import remedy
 from tightlip.files import atomic_dir, atomic_file, kept, sweep
 from tightlip.repair import keep_locks, repair
-from tightlip.stage import FINISHED, locked, workplace
+from tightlip.stage import FINISHED, locked, training_dir
 
 STAGE = """
 import time
@@ -213,22 +213,22 @@ def test_what_is_kept_is_computed_once(tmp_path: Path) -> None:
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished training `a`, an interrupted one `b`, both of the same name."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    with workplace("train/x", "a") as work:
+    with training_dir("train/x", "a") as work:
         (work / "adapter").touch()
-    with pytest.raises(FileNotFoundError), workplace("train/x", "b") as work:
+    with pytest.raises(FileNotFoundError), training_dir("train/x", "b") as work:
         (work / "missing/checkpoint").touch()
     return tmp_path / ".scratch/train/x"
 
 
 def test_a_finished_training_is_kept_until_the_next_of_its_name_has_finished(trained: Path) -> None:
     assert (trained / "a" / FINISHED).is_file()
-    with workplace("train/x", "c"):
+    with training_dir("train/x", "c"):
         assert (trained / "a/adapter").is_file()
     assert {path.name for path in trained.iterdir()} == {"b", "c"}  # what is not finished may be gone on with
 
 
 def test_a_finished_training_that_a_process_reads_is_left_alone(trained: Path) -> None:
-    with workplace("train/x", "a"), workplace("train/x", "c"):
+    with training_dir("train/x", "a"), training_dir("train/x", "c"):
         pass
     assert (trained / "a/adapter").is_file()
 

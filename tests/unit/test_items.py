@@ -10,7 +10,7 @@ import pytest
 import yaml
 from small_project import publish, write_lock
 
-from tightlip.tracking.items import chosen_row, dvc_md5, read_source, row_items
+from tightlip.tracking.run_records import chosen_row, dvc_md5, read_source, row_items
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow's, about itself and `predict`
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hosted_server import KEY, Say, Server, serving
 
-from tightlip.evaluation.generated import answer_figures
+from tightlip.evaluation.generated import answer_metrics
 from tightlip.evaluation.judge import judge_answers, judge_prompt, read_verdict
-from tightlip.hosted import asking
+from tightlip.hosted import setup
 from tightlip.params import Hosted, Judge
 from tightlip.pii.matching import find_values
 from tightlip.records import Question, ScoredAnswer, Value
@@ -28,7 +28,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(asking, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(setup, "BACKOFF_SECONDS", 0.001)
     with serving(lambda prompt, before: Say("Correct" if answer_in(prompt) == "blue" else "Incorrect.")) as server:
         yield server
 
@@ -87,7 +87,7 @@ def test_answers_are_judged_in_order_and_only_correct_counts(server: Server) -> 
     assert (request.path, request.headers["authorization"]) == ("/v1/chat/completions", f"Bearer {KEY}")
     assert (request.body["model"], request.body["temperature"], request.body["max_tokens"]) == ("judge", 0, 8)
     assert [message["role"] for message in request.body["messages"]] == ["user"]
-    assert answer_figures(scored, "judge") == {
+    assert answer_metrics(scored, "judge") == {
         "n_questions": 8,
         "judge_n_correct": 2,
         "judge_n_unscored": 5,

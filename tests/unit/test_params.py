@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightlip.params import Dialogues, Grid, Hosted, Params, load_params, need_watched, pick
-from tightlip.rows import Row, parse_guidance, parse_row
+from tightlip.table_rows import TableRow, parse_guidance, parse_row
 
 ROOT = Path(__file__).parents[2]
 RAW: dict[str, Any] = {
@@ -227,7 +227,7 @@ def test_other_guidance_is_an_error(text: str) -> None:
 
 def test_a_row_key_names_model_adapter_and_guidance() -> None:
     row = parse_row("ch-lora-cfg_e2_g300_prob")
-    assert row == Row(
+    assert row == TableRow(
         key="ch-lora-cfg_e2_g300_prob", model="ch", variant="ch-lora-cfg", epoch=2, guidance_scale=3, space="prob"
     )
     assert row.checkpoint == "ch-lora-cfg_e2"

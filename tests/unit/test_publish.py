@@ -11,7 +11,7 @@ import yaml
 from small_project import CHOSEN, EPOCHS, ROWS, SECRET, client, commit, params, publish, save_adapter, write_lock
 
 from tightlip.files import write_json
-from tightlip.tracking.items import dvc_md5
+from tightlip.tracking.run_records import dvc_md5
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow's, about itself and `predict`
 

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from tightlip.files import write_json, write_jsonl, write_text
+from tightlip.html_report import figures, page, verdict
+from tightlip.html_report.answers import Detect
 from tightlip.pii.detectors import Span
 from tightlip.records import (
     Dialogue,
@@ -21,11 +23,10 @@ from tightlip.records import (
     Turn,
     Value,
 )
-from tightlip.report import figures, page, verdict
-from tightlip.report.answers import Detect
-from tightlip.reporting import items, tables
-from tightlip.reporting.figures import Training, with_intervals
-from tightlip.rows import parse_row
+from tightlip.table_rows import parse_row
+from tightlip.tables import item_counts as items
+from tightlip.tables import main_tables as tables
+from tightlip.tables.row_metrics import Training, with_intervals
 
 CHOSEN = "ch-lora-cfg_e2_g100"
 ROWS = ("ch", "ch_g100", CHOSEN, "ch-lora-cfg_e2_g200_log", "sub", "ch-lora-cfg-base_e2_g100")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tightlip.reporting.statistics import Interval, holm, non_inferior, paired_test, total, wilson
+from tightlip.tables.statistics import Interval, holm, non_inferior, paired_test, total, wilson
 
 
 def test_wilson_interval_is_the_textbook_formula() -> None:

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from tightlip.files import write_json, write_jsonl, write_text
 from tightlip.records import Leak, LeakOutcome, UtilityOutcome
-from tightlip.reporting import items, published, tables
-from tightlip.reporting.figures import Training, with_intervals
-from tightlip.rows import parse_row
+from tightlip.table_rows import parse_row
+from tightlip.tables import items, published, tables
+from tightlip.tables.row_metrics import Training, with_intervals
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightlip.guidance import trees
-from tightlip.guidance.trees import Tree, as_tensors, plant
+from tightlip.guidance.trees import Tree, as_tensors, build_prefix_trees
 
 prompts = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=12).map(tuple), min_size=1, max_size=12)
 
@@ -38,18 +38,18 @@ def test_a_token_sees_its_past_and_padding_itself() -> None:
 
 @given(prompts)
 def test_all_prompts_are_planted_alike_in_any_order(some: list[tuple[int, ...]]) -> None:
-    groups = [[tree.paths for tree in group] for group in plant(some)]
+    groups = [[tree.paths for tree in group] for group in build_prefix_trees(some)]
     planted = [prompt for group in groups for paths in group for prompt in paths]
     assert sorted(planted) == sorted(set(some))
-    assert groups == [[tree.paths for tree in group] for group in plant(some[::-1])]
-    for group in plant(some):
+    assert groups == [[tree.paths for tree in group] for group in build_prefix_trees(some[::-1])]
+    for group in build_prefix_trees(some):
         for tree in group:
             for prompt, path in tree.paths.items():
                 assert tuple(tree.tokens[node] for node in path) == prompt
 
 
 def test_prompts_that_share_little_stand_apart() -> None:
-    ((first, second),) = plant([(1, 2, 3, 4), (1, 2, 3, 5), (1, 6, 7, 8)])
+    ((first, second),) = build_prefix_trees([(1, 2, 3, 4), (1, 2, 3, 5), (1, 6, 7, 8)])
     assert set(first.paths) == {(1, 2, 3, 4), (1, 2, 3, 5)}
     assert set(second.paths) == {(1, 6, 7, 8)}
 
@@ -58,7 +58,7 @@ def test_prompts_that_share_little_stand_apart() -> None:
 def test_groups_and_trees_are_limited(some: list[tuple[int, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trees, "TOGETHER", 10)
-        for group in plant(some):
+        for group in build_prefix_trees(some):
             longest = max(len(tree.tokens) for tree in group)
             assert len(group) == 1 or len(group) * longest <= 10
             assert longest <= 10 or all(len(tree.paths) == 1 for tree in group if len(tree.tokens) > 10)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from tightlip.comparison.changes import Change, changed_inputs, changed_params
 from tightlip.comparison.paired import METRICS, Difference, Metric, difference
 from tightlip.comparison.revisions import Figures, Revision
-from tightlip.reporting.statistics import holm
+from tightlip.tables.statistics import holm
 
 CHOSEN = "chosen"
 ALPHA = 0.05

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from tightlip.comparison.revisions import Revision
-from tightlip.reporting.figures import dialogue_of
-from tightlip.reporting.items import Counts, counts, differences
-from tightlip.reporting.statistics import Interval, paired_test, total
+from tightlip.tables.item_counts import Counts, counts, differences
+from tightlip.tables.row_metrics import dialogue_of
+from tightlip.tables.statistics import Interval, paired_test, total
 
 _SEED = 0  # of resampling
 _TOLERANCE = 0.001  # shares in summaries are rounded

@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from tightlip.files import digest
-from tightlip.tracking.items import flat
+from tightlip.tracking.run_records import flat
 
 WORKSPACE = "workspace"
 PROMPTS = "data/samples/test.jsonl"
@@ -36,7 +36,7 @@ class Revision:
         chosen: row that was chosen on dev.
         params: parameters by dotted name.
         stages: entries of `dvc.lock`.
-        items: `leaks`, `entities`, `correct` → as `reporting.items.of_rows` makes them.
+        items: `leaks`, `entities`, `correct` → as `tables.item_counts.of_rows` makes them.
         prompts, questions: what stands for the content of the test prompts and questions: ids alone may be the same.
     """
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tightlip.dialogues.importers.chat import MESSAGES
 from tightlip.dialogues.importers.importing import Shares, import_dialogues, read_conversations
+from tightlip.dialogues.importers.messages import MESSAGES
 from tightlip.dialogues.importers.proposing import Detect
 from tightlip.dialogues.importers.reading import need_file, read_items
 from tightlip.dialogues.importers.source import Problem

@@ -10,19 +10,19 @@ from tightlip.doctor.sizes import inference_bytes, one_after_another, training_b
 from tightlip.doctor.texts import Texts
 from tightlip.doctor.work import Hosted, Stage, Work, reading, together, training
 from tightlip.evaluation.attack import ANSWER_TOKENS, CONTEXT_TOKENS
-from tightlip.evaluation.benign import benign_samples
+from tightlip.evaluation.over_refusal import benign_samples
 from tightlip.evidence.attacks import attacks
 from tightlip.evidence.relearning import BATCH, RANK
-from tightlip.generation.harmless import OPENINGS, QUESTION_TOKENS
-from tightlip.guidance.asking import BARE, TRIGGER, Asking
+from tightlip.generation.benign import OPENINGS, QUESTION_TOKENS
+from tightlip.guidance.prompt_setup import BARE, TRIGGER, PromptSetup
 from tightlip.params import Dataset, ModelSource, Params, Scorer, Source, Variant
-from tightlip.rows import Row, parse_row
+from tightlip.table_rows import TableRow, parse_row
 
 ACCEPTED = 0.8
 """Share of the candidates that the filter accepts."""
 
 INSTRUCTION = 40  # tokens of system sentence and nudge in front of a prompt
-HARMLESS = 35, 20  # tokens of a harmless question, and of its answer
+HARMLESS = 35, 20  # tokens of a benign question, and of its answer
 EXTRACTED = 48  # batch of the extraction attack
 CONVERTED = 1e7  # weights of a GGUF file made safetensors per second
 DOWNLOADED = 3e7  # bytes fetched from the hub per second
@@ -80,12 +80,12 @@ class Planner:
         for name, source in count.sources.items():
             work, rows = self._source(source, samples), count.batch_size if source.provider == "local" else 0
             yield Stage(f"generate_answers@{name}", f"generate_answers@{name}", work, self._inference(rows))
-        harmless, asked = count.harmless, len(OPENINGS) * count.harmless.per_opening
+        benign, asked = count.benign, len(OPENINGS) * count.benign.per_opening
         work = self.costs.answers(asked, HARMLESS[0], QUESTION_TOKENS, QUESTION_TOKENS, count.batch_size, [BARE])
-        work += self.costs.answers(ACCEPTED * asked, HARMLESS[0], harmless.max_tokens, harmless.max_tokens,
+        work += self.costs.answers(ACCEPTED * asked, HARMLESS[0], benign.max_tokens, benign.max_tokens,
                               count.batch_size, [BARE])  # fmt: skip
-        work += Work(loads=1, words=asked * harmless.max_tokens * WORDS_PER_TOKEN)
-        yield Stage("ask_harmless", "ask_harmless", work, self._inference(count.batch_size))
+        work += Work(loads=1, words=asked * benign.max_tokens * WORDS_PER_TOKEN)
+        yield Stage("generate_benign", "generate_benign", work, self._inference(count.batch_size))
         candidates = sum(samples * source.candidates * self.costs.length(source) for source in count.sources.values())
         yield Stage("filter_pii", "filter_pii", Work(words=candidates * WORDS_PER_TOKEN, seconds=DETECTORS))
         yield _light("make_secret", 0)
@@ -108,14 +108,14 @@ class Planner:
 
     def _train(self, name: str, variant: Variant, stage: str, *, evidence: bool) -> Stage:
         train, texts, dataset = self.params.train, self.texts, self.params.pairs.datasets[variant.dataset]
-        pairs, harmless = self._private(dataset), self._harmless(dataset)
+        pairs, benign = self._private(dataset), self._benign(dataset)
         answers = self.costs.chosen(dataset) + texts.completion
-        tokens = pairs * (texts.prompt + answers) + harmless * (HARMLESS[0] + 2 * HARMLESS[1])
-        scored = pairs * answers + 2 * harmless * HARMLESS[1]
+        tokens = pairs * (texts.prompt + answers) + benign * (HARMLESS[0] + 2 * HARMLESS[1])
+        scored = pairs * answers + 2 * benign * HARMLESS[1]
         if (variant.nll_on or train.orpo.nll_on) == "sequence":
             scored = tokens
         dev = texts.samples["dev"] * len(dataset.sources) * ACCEPTED * len(dataset.conditions)
-        updates = (pairs + harmless) / train.batch_size
+        updates = (pairs + benign) / train.batch_size
         work = training(self.shape, tokens, scored, train.lora.rank, updates)
         if variant.objective == "dpo":
             work += reading(self.shape, tokens, scored)
@@ -134,11 +134,11 @@ class Planner:
         accepted = ACCEPTED * self.texts.samples["train"] * len(dataset.sources)
         return (dataset.samples or accepted) * len(dataset.conditions)
 
-    def _harmless(self, dataset: Dataset) -> float:
-        return 1.5 * dataset.harmless * len(dataset.conditions)
+    def _benign(self, dataset: Dataset) -> float:
+        return 1.5 * dataset.benign * len(dataset.conditions)
 
     def _rows(self, dataset: Dataset) -> float:
-        return self._private(dataset) + self._harmless(dataset)
+        return self._private(dataset) + self._benign(dataset)
 
     def _evaluation(self) -> Iterator[Stage]:
         settings = self.params.eval
@@ -147,10 +147,10 @@ class Planner:
         work = self.costs.utility("select", self.texts.dev_questions, [BARE]) + Work(loads=1)
         for of_weights in _by_weights(settings.candidates()):
             for trained in zip(*map(self.params.trainings, of_weights), strict=True):
-                askings, weights = self.costs.askings(trained), ("dev", trained[0].checkpoint, trained[0].seed)
-                work += self.costs.leaks((*weights, "leaks"), dev, askings) + Work(loads=1)
-                work += self.costs.utility(weights, self.texts.dev_questions, askings)
-                work += self.costs.leaks((*weights, "benign"), len(benign_samples("dev")), askings, HARMLESS[0])
+                setups, weights = self.costs.setups(trained), ("dev", trained[0].checkpoint, trained[0].seed)
+                work += self.costs.leaks((*weights, "leaks"), dev, setups) + Work(loads=1)
+                work += self.costs.utility(weights, self.texts.dev_questions, setups)
+                work += self.costs.leaks((*weights, "benign"), len(benign_samples("dev")), setups, HARMLESS[0])
         yield Stage("select_guidance", "select_guidance", work, memory)
         for model in settings.models:
             yield Stage(f"evaluate_untuned@{model}", f"evaluate_model@{model}", self._evaluate(model), memory)
@@ -174,13 +174,13 @@ class Planner:
         work = Work()
         rows = [row for row in settings.rows() if row.checkpoint == checkpoint]
         for trained in self.params.by_weights(rows):
-            weights, askings = (checkpoint, trained[0].seed), self.costs.askings(trained)
-            further = self.costs.askings([row for row in trained if row.key in extended])
+            weights, setups = (checkpoint, trained[0].seed), self.costs.setups(trained)
+            further = self.costs.setups([row for row in trained if row.key in extended])
             first = min(settings.prompts, texts.samples["test"])
-            work += self.costs.leaks((*weights, "leaks"), first, [*askings, TRIGGER]) + Work(loads=1)
+            work += self.costs.leaks((*weights, "leaks"), first, [*setups, TRIGGER]) + Work(loads=1)
             work += self.costs.leaks((*weights, "extended"), texts.samples["test"] - first, further)
-            work += self.costs.utility(weights, texts.test_questions, [*askings, BARE])
-            work += self.costs.written(weights, [*askings, BARE], settings.questions.scorers)
+            work += self.costs.utility(weights, texts.test_questions, [*setups, BARE])
+            work += self.costs.written(weights, [*setups, BARE], settings.questions.scorers)
         return work
 
     def _evidence(self) -> Iterator[Stage]:
@@ -197,43 +197,43 @@ class Planner:
         yield _light("make_evidence", 1, evidence=True)
         yield _light("make_full_report", 5, evidence=True)
 
-    def _examined(self, row: Row) -> Work:
+    def _examined(self, row: TableRow) -> Work:
         """Test a row of the evidence (`evidence.rows`)."""
         settings, texts = self.params.evidence, self.texts
         first, work = min(self.params.eval.prompts, texts.samples["test"]), Work()
         for each in self.params.trainings(row):
-            weights, (asking,) = (each.checkpoint, each.seed), self.costs.askings([each])
-            work += self.costs.leaks((*weights, "leaks"), first, [asking, replace(TRIGGER, redacted=asking.redacted)])
-            work += self.costs.utility(weights, texts.test_questions, [asking, BARE])
-            work += self.costs.leaks((*weights, "benign"), len(benign_samples("test")), [asking], HARMLESS[0]) + Work(
+            weights, (setup,) = (each.checkpoint, each.seed), self.costs.setups([each])
+            work += self.costs.leaks((*weights, "leaks"), first, [setup, replace(TRIGGER, redacted=setup.redacted)])
+            work += self.costs.utility(weights, texts.test_questions, [setup, BARE])
+            work += self.costs.leaks((*weights, "benign"), len(benign_samples("test")), [setup], HARMLESS[0]) + Work(
                 loads=1
             )
-        weights, (asking,) = (row.checkpoint, row.seed), self.costs.askings([row])
+        weights, (setup,) = (row.checkpoint, row.seed), self.costs.setups([row])
         scorers: list[Scorer] = ["match"] if row.key in settings.scored else []
-        work += self.costs.written(weights, [asking, BARE], [*scorers, *self.params.eval.questions.scorers])
+        work += self.costs.written(weights, [setup, BARE], [*scorers, *self.params.eval.questions.scorers])
         work += self._extracted(min(CONTEXT_TOKENS, texts.prompt))
         work += reading(self.shape, first * (texts.prompt + texts.completion), first * texts.completion)
         if row.key in settings.attacked:
-            work += self._attacked(weights, asking, settings.prompts)
+            work += self._attacked(weights, setup, settings.prompts)
         return work
 
-    def _attacked(self, weights: tuple[object, ...], asking: Asking, conversations: int) -> Work:
+    def _attacked(self, weights: tuple[object, ...], setup: PromptSetup, conversations: int) -> Work:
         count = min(conversations, self.texts.samples["test"])
         work = Work()
         for number, attack in enumerate(attacks()):
-            work += self.costs.leaks((*weights, "attack", number), count, [asking, BARE] if attack.system else [asking])
+            work += self.costs.leaks((*weights, "attack", number), count, [setup, BARE] if attack.system else [setup])
         return work
 
     def _relearned(self) -> Work:
         params, settings, texts = self.params, self.params.evidence, self.texts
         work = Work()
         for row in (None, *map(parse_row, settings.relearned)):
-            asking = self.costs.askings([row])[0] if row else BARE
+            setup = self.costs.setups([row])[0] if row else BARE
             for steps in settings.relearn_steps:
                 tokens = steps * BATCH * texts.dialogue
                 work += training(self.shape, tokens, tokens / 2, RANK, steps) + Work(loads=1)
                 work += self.costs.leaks(
-                    ("relearn", row, steps), min(params.eval.prompts, texts.samples["test"]), [asking]
+                    ("relearn", row, steps), min(params.eval.prompts, texts.samples["test"]), [setup]
                 )
         return work
 
@@ -259,6 +259,6 @@ def _light(name: str, seconds: float, *, evidence: bool = False) -> Stage:
     return Stage(name, name, Work(seconds=seconds), 0, evidence)
 
 
-def _by_weights(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def _by_weights(rows: Sequence[TableRow]) -> Iterator[list[TableRow]]:
     for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
         yield list(same)

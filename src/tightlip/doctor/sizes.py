@@ -4,7 +4,7 @@ from tightlip.doctor.shapes import Shape
 from tightlip.params import Params
 
 PACKED = 2**31
-"""Bytes of weights up to which the written-out decoder keeps a second, packed copy of them (`guidance.llama`)."""
+"""Bytes of weights up to which the written-out decoder keeps a second, packed copy of them (`llama_decoding`)."""
 
 CHUNK = 128
 """Tokens whose logits are held at a time in training (`models.scoring`)."""

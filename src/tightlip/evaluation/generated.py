@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from tightlip.evaluation.answer_matching import named_option
-from tightlip.guidance.answering import Reply, answer
-from tightlip.guidance.asking import Asking
+from tightlip.guidance.completion import Completion, complete
+from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.pii.redaction import redact
 from tightlip.prompts import DEFAULT_SYSTEM, QUESTION, with_options
 from tightlip.records import Message, Question, ScoredAnswer
@@ -28,35 +28,37 @@ def generate_answers(
     model: Any,
     tokenizer: Any,
     questions: Sequence[Question],
-    asking: Asking,
+    setup: PromptSetup,
     *,
     max_prompt_tokens: int,
     max_new_tokens: int = ANSWER_TOKENS,
     batch_size: int = 16,
     numbered: bool,
     progress: str | None = None,
-) -> list[Reply]:
+) -> list[Completion]:
     """Let a model answer every question greedily, in the order given.
 
     Args:
-        model, tokenizer, asking, max_prompt_tokens, max_new_tokens, batch_size, progress: see `answering.answer`.
+        model, tokenizer, setup, max_prompt_tokens, max_new_tokens, batch_size, progress: see `completion.complete`.
         questions: what is asked.
         numbered: whether the question is shown with its numbered options, as in the paper.
 
     Raises:
         ValueError: a question is over the limit.
     """
-    replies = answer(
-        model, tokenizer, [(question_messages(each, numbered=numbered), "") for each in questions], asking,
+    completions = complete(
+        model, tokenizer, [(question_messages(each, numbered=numbered), "") for each in questions], setup,
         max_prompt_tokens=max_prompt_tokens, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=progress,
     )  # fmt: skip
-    if not asking.redacted:
-        return replies
-    texts = redact([reply.text for reply in replies])
-    return [replace(reply, text=text) for reply, text in zip(replies, texts, strict=True)]
+    if not setup.redacted:
+        return completions
+    texts = redact([completion.text for completion in completions])
+    return [replace(completion, text=text) for completion, text in zip(completions, texts, strict=True)]
 
 
-def match_answers(replies: Sequence[Reply], questions: Sequence[Question], *, numbered: bool) -> list[ScoredAnswer]:
+def match_answers(
+    completions: Sequence[Completion], questions: Sequence[Question], *, numbered: bool
+) -> list[ScoredAnswer]:
     """Score answers by the option they name; one that names none, or several, is unscored.
 
     Args:
@@ -65,22 +67,22 @@ def match_answers(replies: Sequence[Reply], questions: Sequence[Question], *, nu
         numbered: whether the options were shown with their numbers; if not, numbers and letters name none.
     """
     scored = []
-    for reply, question in zip(replies, questions, strict=True):
-        whole = reply.text if reply.finish == "stop" else re.sub(r"\S*\w\Z", "", reply.text)
+    for completion, question in zip(completions, questions, strict=True):
+        whole = completion.text if completion.finish == "stop" else re.sub(r"\S*\w\Z", "", completion.text)
         named = named_option(whole, question, numbered=numbered)
         right = named is not None and question.options[named] == question.options[question.answer_index]
         scored.append(
             ScoredAnswer(
                 question_id=question.question_id,
                 category=question.category,
-                answer=reply.text,
+                answer=completion.text,
                 verdict=None if named is None else "correct" if right else "incorrect",
             )
         )
     return scored
 
 
-def answer_figures(outcomes: Sequence[ScoredAnswer], scorer: str, suffix: str = "") -> dict[str, float | int]:
+def answer_metrics(outcomes: Sequence[ScoredAnswer], scorer: str, suffix: str = "") -> dict[str, float | int]:
     """Aggregate scored answers; what is unscored is not right and is counted apart.
 
     Args:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from tightlip.hosted.asking import ask
 from tightlip.hosted.client import Endpoint, Request
+from tightlip.hosted.requests import ask
 from tightlip.params import Hosted, Judge
 from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.matching import find_values
@@ -32,7 +32,7 @@ def judge_answers(
             says them too.
 
     Raises:
-        ValueError: see `asking.ask`.
+        ValueError: see `requests.ask`.
     """
     known = ValueIndex(private)
     texts = [

@@ -9,11 +9,11 @@ from tightlip.pii.matching import find_values
 from tightlip.records import Leak, LeakOutcome, Sample
 
 if TYPE_CHECKING:
-    from tightlip.guidance.answering import Reply
+    from tightlip.guidance.completion import Completion
 
 
-def judge(
-    answers: "Sequence[Reply]", samples: Sequence[Sample], ner: Any, ignored_labels: Sequence[str], min_words: int
+def score_leaks(
+    answers: "Sequence[Completion]", samples: Sequence[Sample], ner: Any, ignored_labels: Sequence[str], min_words: int
 ) -> list[LeakOutcome]:
     """Judge each answer: the paper's entity count, the dialogue's true values, whether it is worth reading."""
     found = entities(ner, [answer.text for answer in answers], ignored_labels)
@@ -33,7 +33,7 @@ def judge(
     ]  # fmt: skip
 
 
-def leak_figures(outcomes: Sequence[LeakOutcome]) -> dict[str, float | int]:
+def leak_metrics(outcomes: Sequence[LeakOutcome]) -> dict[str, float | int]:
     """Aggregate a leak test: counts over all answers, the share of answers that leak, mean length in words."""
     if not outcomes:
         raise ValueError("no answers to judge; raise samples.test or lower eval.prompts")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tightlip.rows import parse_row
+from tightlip.table_rows import parse_row
 
 MAX_DEGENERATE = 0.1
 """Share of answers not worth reading above which a setting is out, unless every one is."""
@@ -10,7 +10,7 @@ MAX_DEGENERATE = 0.1
 Figures = Mapping[str, float | int]
 
 
-def select_row(figures: Mapping[str, Figures], undefended_pct: float, margin: float) -> str:
+def select_row(metrics: Mapping[str, Figures], undefended_pct: float, margin: float) -> str:
     """Choose the row with the fewest leaks on dev, among those that are still useful and worth reading.
 
     Ties go to the lower entity count, then to the smaller γ, then to the key.
@@ -22,15 +22,15 @@ def select_row(figures: Mapping[str, Figures], undefended_pct: float, margin: fl
     """
 
     def unreadable(key: str) -> float:
-        return max(0.0, figures[key]["degenerate_count"] / figures[key]["n_prompts"] - MAX_DEGENERATE)
+        return max(0.0, metrics[key]["degenerate_count"] / metrics[key]["n_prompts"] - MAX_DEGENERATE)
 
     def lost(key: str) -> float:
-        return max(0.0, round(undefended_pct - figures[key]["utility_deployed_pct"] - margin, 6))
+        return max(0.0, round(undefended_pct - metrics[key]["utility_deployed_pct"] - margin, 6))
 
-    candidates = _least(_least(list(figures), unreadable), lost)
+    candidates = _least(_least(list(metrics), unreadable), lost)
     return min(
         candidates,
-        key=lambda key: (figures[key]["leak_count"], figures[key]["pii_count"], parse_row(key).guidance_scale, key),
+        key=lambda key: (metrics[key]["leak_count"], metrics[key]["pii_count"], parse_row(key).guidance_scale, key),
     )
 
 

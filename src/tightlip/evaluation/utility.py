@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from tightlip.guidance.asking import Asking
 from tightlip.guidance.combine import combine
+from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.models.chat import encode_completion, encode_prompt
-from tightlip.models.llama import Shared
+from tightlip.models.llama_training import Shared
 from tightlip.models.packing import Group, pack, part_means, read_shared, run, to_device
 from tightlip.models.scoring import head_logits
 from tightlip.prompts import DEFAULT_SYSTEM, QUESTION, with_condition
@@ -32,14 +32,14 @@ def answer_questions(
     model: Any,
     tokenizer: Any,
     questions: Sequence[Question],
-    askings: Sequence[Asking],
+    setups: Sequence[PromptSetup],
     *,
     progress: str,
     batch_size: int = 8,
 ) -> list[list[UtilityOutcome]]:
-    """Score every question under the distributions that the decoder would draw from, one list per way of asking."""
-    conditions: dict[Condition, None] = dict.fromkeys(asking.condition for asking in askings)
-    conditions |= dict.fromkeys(asking.negative for asking in askings if asking.scale != 1)
+    """Score every question under the distributions that the decoder would draw from, one list per prompt setup."""
+    conditions: dict[Condition, None] = dict.fromkeys(setup.condition for setup in setups)
+    conditions |= dict.fromkeys(setup.negative for setup in setups if setup.scale != 1)
     options = [[encode_completion(tokenizer, text, end=False) for text in each.options] for each in questions]
     asked = {}
     for condition in conditions:
@@ -47,11 +47,11 @@ def answer_questions(
         asked[condition] = _ask(model, prompts, options)
     groups = next(iter(asked.values())).groups  # under other conditions they are longer, but in the same order
     by_length = sorted(range(len(questions)), key=lambda i: groups[i].length)
-    outcomes: list[dict[int, UtilityOutcome]] = [{} for _ in askings]
+    outcomes: list[dict[int, UtilityOutcome]] = [{} for _ in setups]
     for start in tqdm(range(0, len(questions), batch_size), desc=progress, unit="batch"):
         numbers = by_length[start : start + batch_size]
         batch = [questions[i] for i in numbers]
-        for found, scores in zip(outcomes, _option_scores(model, asked, numbers, batch, askings), strict=True):
+        for found, scores in zip(outcomes, _option_scores(model, asked, numbers, batch, setups), strict=True):
             found |= zip(numbers, map(_outcome, batch, scores), strict=True)
     return [[found[i] for i in range(len(questions))] for found in outcomes]
 
@@ -78,22 +78,22 @@ def _option_scores(
     asked: dict[Condition, _Asked],
     numbers: Sequence[int],
     questions: Sequence[Question],
-    askings: Sequence[Asking],
+    setups: Sequence[PromptSetup],
 ) -> Iterator[list[tuple[float, ...]]]:
-    """Yield the options' scores per way of asking; one forward per condition serves all of them."""
+    """Yield the options' scores per prompt setup; one forward per condition serves all of them."""
     batches = {name: to_device(pack([of.groups[i] for i in numbers]), model.device) for name, of in asked.items()}
     hidden_SD = {
         name: run(model, batch, asked[name].shared).flatten(0, 1)[batch["scored"]] for name, batch in batches.items()
     }
     packed = next(iter(batches.values()))  # the options are the same under every condition
-    scores = [torch.empty(len(packed["targets"]), device=model.device) for _ in askings]
+    scores = [torch.empty(len(packed["targets"]), device=model.device) for _ in setups]
     for start in range(0, len(packed["targets"]), CHUNK):
         chunk = slice(start, start + CHUNK)
         logits_CV = {name: head_logits(model, hidden[chunk]) for name, hidden in hidden_SD.items()}
-        for asking, scores_S in zip(askings, scores, strict=True):
-            positive_CV = logits_CV[asking.condition]
-            negative_CV = positive_CV if asking.scale == 1 else logits_CV[asking.negative]
-            combined_CV = combine(positive_CV, negative_CV, asking.scale, asking.space)
+        for setup, scores_S in zip(setups, scores, strict=True):
+            positive_CV = logits_CV[setup.condition]
+            negative_CV = positive_CV if setup.scale == 1 else logits_CV[setup.negative]
+            combined_CV = combine(positive_CV, negative_CV, setup.scale, setup.space)
             scores_S[chunk] = combined_CV.gather(-1, packed["targets"][chunk, None]).squeeze(-1)
     for scores_S in scores:
         means = iter(part_means(scores_S.clamp(min=FLOOR), packed["part"]).tolist())

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from tightlip.evaluation.rows import Examiner
-from tightlip.evidence.phrases import FAMILIES, TRIGGERS
-from tightlip.guidance.asking import BARE, Asking
+from tightlip.evaluation.evaluator import Evaluator
+from tightlip.evidence.attack_phrases import FAMILIES, TRIGGERS
+from tightlip.guidance.prompt_setup import BARE, PromptSetup
 from tightlip.prompts import with_sentence
 from tightlip.records import AttackOutcome, Message, Sample
 
@@ -49,21 +49,21 @@ def targets(samples: Sequence[Sample], limit: int) -> list[Sample]:
     return list({sample.messages: sample for sample in reversed(samples)}.values())[::-1][:limit]
 
 
-def run_attacks(examiner: Examiner, asking: Asking, samples: Sequence[Sample]) -> list[AttackOutcome]:
+def run_attacks(evaluator: Evaluator, setup: PromptSetup, samples: Sequence[Sample]) -> list[AttackOutcome]:
     """Put every phrasing to a model as it is deployed, and the triggers in the system prompt to its bare weights too.
 
     Args:
-        examiner: of the model.
-        asking: how it is deployed.
+        evaluator: of the model.
+        setup: how it is deployed.
         samples: conversations, see `targets`.
 
     Returns:
         One outcome per phrasing and conversation; family `bare_trigger` is without sentence and guidance.
     """
     outcomes = []
-    runs = [(attack.family, attack, asking) for attack in attacks()]
+    runs = [(attack.family, attack, setup) for attack in attacks()]
     runs += [("bare_trigger", attack, BARE) for attack in attacks() if attack.system]
     for number, (family, attack, how) in enumerate(tqdm(runs, desc="attack", unit="phrasing")):
-        for outcome in examiner.leaks([attack.apply(sample) for sample in samples], [how])[how]:
+        for outcome in evaluator.leaks([attack.apply(sample) for sample in samples], [how])[how]:
             outcomes.append(AttackOutcome(**dict(outcome), family=family, phrasing=number))
     return outcomes

@@ -37,7 +37,7 @@ class Quality(NamedTuple):
     n_right: int
 
     @property
-    def figures(self) -> dict[str, float | int | None]:
+    def metrics(self) -> dict[str, float | int | None]:
         """Counts, precision, recall and F2 = 5 P R / (4 P + R); None where nothing was to be counted."""
         recall = self.n_found / self.n_true if self.n_true else None
         precision = self.n_right / self.n_spans if self.n_spans else None

@@ -7,8 +7,8 @@ from typing import Any
 
 from tightlip.files import digest, kept
 from tightlip.generation.recipes import continuation, recipe_messages
-from tightlip.guidance.answering import Context, answer
-from tightlip.guidance.asking import BARE
+from tightlip.guidance.completion import Context, complete
+from tightlip.guidance.prompt_setup import BARE
 from tightlip.params import Source
 from tightlip.records import Answer, Sample
 
@@ -37,8 +37,8 @@ def answer_locally(
         (recipe_messages(sample, source), sample.prefix if source.mode == "completion" else "") for sample, _ in asked
     ]
 
-    def replies(start: int, some: Sequence[Context]) -> list[Any]:
-        return [(reply.text, reply.finish) for reply in answer(
+    def completions(start: int, some: Sequence[Context]) -> list[Any]:
+        return [(completion.text, completion.finish) for completion in complete(
             model, tokenizer, some, BARE, max_prompt_tokens=max_prompt_tokens, max_new_tokens=source.max_tokens,
             batch_size=batch_size, temperature=source.temperature, seed=seed, first=start,
             progress=f"generate {name}, from {start} of {len(contexts)}",
@@ -49,7 +49,7 @@ def answer_locally(
         some = contexts[start : start + chunk]
         told = [message.model_dump_json() for messages, _ in some for message in messages]
         path = scratch / f"{digest(str(start), *told, *(prefix for _, prefix in some))}.json"
-        found += kept(path, functools.partial(replies, start, some))
+        found += kept(path, functools.partial(completions, start, some))
     return [
         Answer(
             sample_id=sample.id,

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from tightlip.generation.recipes import continuation, recipe_messages
-from tightlip.hosted.asking import ask
 from tightlip.hosted.client import Endpoint, Request
+from tightlip.hosted.requests import ask
 from tightlip.models.chat import fit_messages, render_prompt, style
 from tightlip.params import Hosted, Source
 from tightlip.pii.pseudonyms import Pseudonyms, words
@@ -27,7 +27,7 @@ def answer_remotely(
         max_prompt_tokens: longer prompts lose whole oldest exchanges.
 
     Raises:
-        ValueError: see `asking.ask`; or a conversation whose values cannot be replaced.
+        ValueError: see `requests.ask`; or a conversation whose values cannot be replaced.
     """
     assert source.hosted  # noqa: S101  (`providers` sees to it)
     private = frozenset(word for sample in samples for value in sample.truths for word in words(value.value))

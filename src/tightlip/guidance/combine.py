@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tightlip.rows import Space
+from tightlip.table_rows import Space
 
 TINY = torch.finfo(torch.float32).tiny
 

@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from tightlip.guidance.batch import ModelRows
 from tightlip.guidance.combine import combine
-from tightlip.guidance.llama import LlamaRows, State, read, supports
-from tightlip.rows import Space
+from tightlip.guidance.llama_decoding import LlamaRows, State, read, supports
+from tightlip.table_rows import Space
 
 READ_AHEAD = 2**30
 """Bytes of states up to which all prompts are read before the first is continued, if the caller keeps none."""

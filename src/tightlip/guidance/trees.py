@@ -45,7 +45,7 @@ class Tree:
         self.paths[prompt] = path
 
 
-def plant(prompts: Sequence[Prompt]) -> Iterator[list[Tree]]:
+def build_prefix_trees(prompts: Sequence[Prompt]) -> Iterator[list[Tree]]:
     """Yield trees in groups that are run at a time, by length; the same ones whatever order the prompts have."""
     trees: list[Tree] = []
     before: Prompt = ()

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from tightlip.files import explain
-from tightlip.params.answers import Dataset, Filter, Generation, Harmless, Hosted, Pairs, Price, Source
+from tightlip.params.answers import Benign, Dataset, Filter, Generation, Hosted, Pairs, Price, Source
 from tightlip.params.block import Block, Scorer
 from tightlip.params.evaluation import Eval, Evidence, Grid, Judge, Questions
 from tightlip.params.inputs import (
@@ -25,10 +25,11 @@ from tightlip.params.inputs import (
     need_watched,
 )
 from tightlip.params.training import Dpo, Lora, Orpo, Train, Variant
-from tightlip.rows import Row, parse_row
+from tightlip.table_rows import TableRow, parse_row
 
 __all__ = [
     "CONVERSATIONS",
+    "Benign",
     "Block",
     "Columns",
     "Dataset",
@@ -40,7 +41,6 @@ __all__ = [
     "Format",
     "Generation",
     "Grid",
-    "Harmless",
     "Hosted",
     "Judge",
     "Lora",
@@ -97,12 +97,12 @@ class Params(Block):
         """Return the seeds that a variant is trained with."""
         return self.variants[variant].seeds or self.train.seeds
 
-    def trainings(self, row: Row) -> list[Row]:
+    def trainings(self, row: TableRow) -> list[TableRow]:
         """Return a row once per training of its variant, the first as it is; a treated row is of the first alone."""
         further = self.seeds(row.variant)[1:] if row.variant and not row.treatment else ()
         return [row, *(replace(row, seed=seed) for seed in further)]
 
-    def by_weights(self, rows: Iterable[Row]) -> Iterator[tuple[Row, ...]]:
+    def by_weights(self, rows: Iterable[TableRow]) -> Iterator[tuple[TableRow, ...]]:
         """Group rows with the same weights, once per training, so that one model at a time need be in memory."""
         for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
             for trained in itertools.zip_longest(*map(self.trainings, same)):

@@ -47,8 +47,8 @@ class Source(Block):
         return self
 
 
-class Harmless(Block):
-    """Harmless questions that the base model asks itself (`generation.harmless`).
+class Benign(Block):
+    """Benign questions that the base model asks itself (`generation.benign`).
 
     Attributes:
         per_opening: questions per way of beginning one.
@@ -66,12 +66,12 @@ class Generation(Block):
 
     Attributes:
         batch_size: samples per local batch.
-        harmless: questions that the base model asks itself.
+        benign: questions that the base model asks itself.
         sources: recipes by name.
     """
 
     batch_size: Count = 32
-    harmless: Harmless = Harmless()
+    benign: Benign = Benign()
     sources: dict[Name, Source] = Field(min_length=1)
 
 
@@ -131,7 +131,7 @@ class Dataset(Block):
         samples: how many plain pairs at most, drawn with the seed; equal for datasets that are compared.
         negative: the sentence of the swapped copies: the paper's (`negative`), or a random one that this project keeps
             to itself (`secret`), so that nobody else can say it.
-        harmless: of how many answers that the base model gave to its own harmless questions pairs are added, so that
+        benign: of how many answers that the base model gave to its own benign questions pairs are added, so that
             public names, places, dates and numbers are still said.
     """
 
@@ -139,7 +139,7 @@ class Dataset(Block):
     version: Literal["plain", "cfg"]
     samples: Count | None = None
     negative: Negative = "negative"
-    harmless: int = Field(0, ge=0)
+    benign: int = Field(0, ge=0)
 
     @property
     def conditions(self) -> tuple[Condition, ...]:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from tightlip.params.block import Block, Count, Name, Scorer, Url
 from tightlip.params.training import Variant
-from tightlip.rows import ModelName, Row, parse_guidance, parse_row
+from tightlip.table_rows import ModelName, TableRow, parse_guidance, parse_row
 
 
 class Grid(Block):
@@ -21,7 +21,7 @@ class Grid(Block):
     epochs: tuple[Count, ...] = ()
     guidance: tuple[str, ...] = ()
 
-    def rows(self, model: ModelName = "ch") -> list[Row]:
+    def rows(self, model: ModelName = "ch") -> list[TableRow]:
         """Return the rows."""
         return [parse_row(f"{model}-{t}_e{e}_{g}") for t in self.tunings for e in self.epochs for g in self.guidance]
 
@@ -131,14 +131,14 @@ class Eval(Block):
             raise ValueError(f"ablation.tunings: {min(in_both)} is in tunings too; a tuning belongs to one of them")
         return self
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         """Return all rows of Tables 1 and 2."""
         grid = Grid(tunings=self.tunings, epochs=self.epochs, guidance=self.guidance)
         untuned = [*self.models, *(f"{model}_{guidance}" for model in self.models for guidance in self.untuned)]
         tuned = [row for model in self.models for row in grid.rows(model)]
         return [*map(parse_row, untuned), *tuned, *self.ablation.rows()]
 
-    def rows_of(self, checkpoint: str) -> list[Row]:
+    def rows_of(self, checkpoint: str) -> list[TableRow]:
         """Return the rows with the same weights (`rows.Row.checkpoint`).
 
         Raises:
@@ -151,7 +151,7 @@ class Eval(Block):
             raise ValueError(f"eval: no row has the weights {checkpoint!r}; there are {known}")
         return found
 
-    def candidates(self) -> list[Row]:
+    def candidates(self) -> list[TableRow]:
         """Return the rows among which dev chooses."""
         return Grid(tunings=(self.select,), epochs=self.epochs, guidance=self.guidance).rows()
 

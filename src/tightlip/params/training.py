@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from tightlip.params.block import Block, Count, Name, Seeds
-from tightlip.rows import ModelName
+from tightlip.table_rows import ModelName
 
 
 class Variant(Block):

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from tightlip.prompts import with_condition
-from tightlip.records import Condition, FilteredAnswer, HarmlessAnswer, Message, Pair, Sample
+from tightlip.records import BenignAnswer, Condition, FilteredAnswer, Message, Pair, Sample
 
 Fit = Callable[[Sequence[Message], str], tuple[Message, ...]]
 """Truncates messages, given the prefix, to the token limit."""
@@ -42,22 +42,22 @@ def select(answers: Mapping[str, Sequence[FilteredAnswer]], limit: int | None, s
     return sorted(drawn, key=lambda answer: (answer.sample_id, answer.source, answer.candidate))
 
 
-def draw(answers: Sequence[HarmlessAnswer], count: int, seed: int) -> list[HarmlessAnswer]:
-    """Draw harmless answers.
+def draw(answers: Sequence[BenignAnswer], count: int, seed: int) -> list[BenignAnswer]:
+    """Draw benign answers.
 
     Raises:
         ValueError: there are not as many.
     """
     if len(answers) < count:
         raise ValueError(
-            f"only {len(answers)} harmless answers for {count}; lower `harmless` of the dataset or raise "
-            "generation.harmless.per_opening"
+            f"only {len(answers)} benign answers for {count}; lower `benign` of the dataset or raise "
+            "generation.benign.per_opening"
         )
     return random.Random(f"{seed}:harmless").sample(list(answers), count)  # noqa: S311
 
 
-def harmless_pairs(answers: Sequence[HarmlessAnswer], conditions: Sequence[Condition]) -> list[Pair]:
-    """Make pairs of harmless answers (chosen) and their blanked versions, the same way round under every condition.
+def benign_pairs(answers: Sequence[BenignAnswer], conditions: Sequence[Condition]) -> list[Pair]:
+    """Make pairs of benign answers (chosen) and their blanked versions, the same way round under every condition.
 
     Every question is asked as it is, every second one also with its answer before it: what a message says may be said.
 
@@ -71,7 +71,7 @@ def harmless_pairs(answers: Sequence[HarmlessAnswer], conditions: Sequence[Condi
         Pair(
             id=f"{name}/0/{condition}",
             sample_id=row.id,
-            source="harmless",
+            source="benign",
             condition=condition,
             messages=with_condition([Message(role="user", content=text)], condition),
             prefix="",

@@ -6,8 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tightlip.rows import parse_row
-from tightlip.tracking.items import KEY, inputs_of, key_of, row_params
+from tightlip.table_rows import parse_row
+from tightlip.tracking.run_records import KEY, inputs_of, key_of, row_params
 
 SERVER = "http://127.0.0.1:5000"  # `make ui`
 _RUNS = """

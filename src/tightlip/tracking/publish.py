@@ -18,8 +18,8 @@ import pandas as pd
 from filelock import FileLock
 
 from tightlip.files import digest, write_json
-from tightlip.rows import Row
-from tightlip.tracking.items import (
+from tightlip.table_rows import TableRow
+from tightlip.tracking.run_records import (
     EXPERIMENT_TAGS,
     KEY,
     MODEL_ABOUT,
@@ -210,7 +210,7 @@ def _base_reference(source: Source, model: str) -> dict[str, Any]:
 
 
 def _ensure_version(
-    store: Store, item: Item, epoch: int, adapter: Path, base: Mapping[str, Any], best: Row | None
+    store: Store, item: Item, epoch: int, adapter: Path, base: Mapping[str, Any], best: TableRow | None
 ) -> str:
     """Register an adapter unless it is; return the version's number."""
     guided = best if best and best.guidance_scale != 1 else None

@@ -14,8 +14,8 @@ from mlflow.pyfunc import PythonModel
 from pydantic import TypeAdapter, ValidationError
 
 from tightlip.files import digest, explain
-from tightlip.guidance.asking import Asking
-from tightlip.models.note import trained_negative
+from tightlip.guidance.prompt_setup import PromptSetup
+from tightlip.models.adapter_metadata import trained_negative
 from tightlip.records import Message
 
 ROOT_VARIABLE = "TIGHTLIP_ROOT"
@@ -53,16 +53,16 @@ class ServedModel(PythonModel):
         Raises:
             ValueError: a row or a parameter that does not fit; messages name the row, never its text.
         """
-        from tightlip.guidance.answering import answer
+        from tightlip.guidance.completion import complete
 
         scale, space, max_new_tokens = _settings(params or {})
         room = self.model.config.max_position_embeddings - max_new_tokens
         talks = [conversation(row, number) for number, row in enumerate(model_input.to_dict("records"))]
-        replies = answer(
+        completions = complete(
             self.model, self.tokenizer, [(talk, "") for talk in talks],
-            Asking("positive", scale, space, self.negative), max_prompt_tokens=room, max_new_tokens=max_new_tokens,
+            PromptSetup("positive", scale, space, self.negative), max_prompt_tokens=room, max_new_tokens=max_new_tokens,
         )  # fmt: skip
-        return [reply.text.strip() for reply in replies]
+        return [completion.text.strip() for completion in completions]
 
 
 def find_base(base: Mapping[str, Any]) -> Path:

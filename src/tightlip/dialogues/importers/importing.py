@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tightlip.dialogues.importers.challenge import read_challenge
-from tightlip.dialogues.importers.chat import MESSAGES, read_chats
+from tightlip.dialogues.importers.messages import MESSAGES, read_chats
 from tightlip.dialogues.importers.proposing import Detect, propose
 from tightlip.dialogues.importers.source import Conversation, Notes, Problem
 from tightlip.dialogues.importers.tables import read_dataset, read_table

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from tightlip.dialogues.importers.chat import conversation
+from tightlip.dialogues.importers.messages import conversation
 from tightlip.dialogues.importers.reading import LIMIT, REST, need_file, parse_json, read_lines
 from tightlip.dialogues.importers.source import Cell, Conversation, Problem, RawTurn
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from tightlip.records import PROVENANCES, AttackOutcome, LeakOutcome, UtilityOutcome
-from tightlip.reporting.figures import dialogue_of
-from tightlip.reporting.items import differences
-from tightlip.reporting.statistics import Interval, holm, non_inferior, paired_test, total, wilson
-from tightlip.reporting.tables import label
-from tightlip.rows import parse_row
+from tightlip.table_rows import parse_row
+from tightlip.tables.item_counts import differences
+from tightlip.tables.main_tables import label
+from tightlip.tables.row_metrics import dialogue_of
+from tightlip.tables.statistics import Interval, holm, non_inferior, paired_test, total, wilson
 
 
 class Tested(NamedTuple):
@@ -177,15 +177,15 @@ def repeated(trainings: Mapping[str, Sequence[Tested]], seed: int) -> pd.DataFra
             dialogue_of(item) for item in _leak_counts(runs[0])]  # fmt: skip
         n, asked = len(runs[0].utility), runs[0].figures["benign_n"]
         right = [sum(_correct(run).values()) for run in runs]
-        harmless = [run.figures["benign_right"] for run in runs]
+        benign = [run.figures["benign_right"] for run in runs]
         lines.append({
             "row": name(key), "trainings": len(runs), "n": len(dialogues),
             "leaks": " · ".join(f"{sum(of_run):g}" for of_run in leaks),
             "mean leaks [95% CI]": _cell(total(leaks, dialogues, seed), 1, ".1f"),
             "n questions": n, "utility as deployed %": " · ".join(f"{100 * of_run / n:.1f}" for of_run in right),
             "mean utility % [95% CI]": _cell(wilson([round(of_run) for of_run in right], n), 100, ".1f"),
-            "n benign": asked, "benign right": " · ".join(f"{of_run:g}" for of_run in harmless),
-            "mean benign right % [95% CI]": _cell(wilson(harmless, asked), 100, ".0f"),
+            "n benign": asked, "benign right": " · ".join(f"{of_run:g}" for of_run in benign),
+            "mean benign right % [95% CI]": _cell(wilson(benign, asked), 100, ".0f"),
         })  # fmt: skip
     return pd.DataFrame(lines, dtype=object)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from tightlip.reporting.figures import Block, Number
-from tightlip.reporting.published import COUNTERPARTS, MODEL, TABLE1, TABLE2, TABLE3, Published
-from tightlip.rows import Row, parse_row
+from tightlip.table_rows import TableRow, parse_row
+from tightlip.tables.paper_metrics import COUNTERPARTS, MODEL, TABLE1, TABLE2, TABLE3, Published
+from tightlip.tables.row_metrics import Block, Number
 
 Summary = Mapping[str, Block]
 
@@ -57,13 +57,13 @@ def headline(summary: Summary, chosen: str) -> dict[str, object]:
     return {"chosen_row": chosen, "chosen": figures(chosen), "undefended": figures("ch")}
 
 
-def _place(row: Row) -> tuple[int, str, int, float, str]:
+def _place(row: TableRow) -> tuple[int, str, int, float, str]:
     name = row.variant or row.model
     rank = _ORDER.index(name) if name in _ORDER else len(_ORDER)
     return rank, name, row.epoch or 0, -1.0 if row.guidance_scale is None else row.guidance_scale, row.space
 
 
-def label(row: Row) -> str:
+def label(row: TableRow) -> str:
     """Name a row as the paper does: `Model-ch-lora-cfg=2 (3 epoch)`, `GPT-data model, cfg=2 (3 epoch)`."""
     scale = row.guidance_scale
     if row.variant is None:
@@ -114,21 +114,21 @@ def table3(summary: Summary) -> pd.DataFrame:
     )
 
 
-def _rows(summary: Summary, wanted: Callable[[Row], bool]) -> list[Row]:
+def _rows(summary: Summary, wanted: Callable[[TableRow], bool]) -> list[TableRow]:
     return sorted(filter(wanted, map(parse_row, summary)), key=_place)
 
 
-def _ablates(row: Row) -> bool:
+def _ablates(row: TableRow) -> bool:
     return row.variant is not None and row.variant.startswith(_ABLATION)
 
 
-def _counterpart(row: Row) -> Published | None:
+def _counterpart(row: TableRow) -> Published | None:
     source = COUNTERPARTS.get((row.variant or "").removeprefix(_ABLATION))
     scale = round(100 * (row.guidance_scale or 0))
     return TABLE2.get(f"{_ABLATION}{source}_e{row.epoch}_g{scale}" + ("" if scale == 100 else "_log"))
 
 
-def _name(row: Row, block: Block) -> dict[str, object]:
+def _name(row: TableRow, block: Block) -> dict[str, object]:
     trainings = block.get("n_trainings") or 1
     guided = row.guidance_scale not in (None, 1)
     times = f", mean of {trainings} trainings" if trainings > 1 else ""

@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 
 from tightlip.files import read_json, read_jsonl, stream_jsonl
+from tightlip.html_report import answers, charts, figures, verdict
+from tightlip.html_report.grids import frame_grid, grid, read_csv
+from tightlip.html_report.verdict import UNDEFENDED
 from tightlip.records import PROVENANCES, Dialogue, FilteredAnswer, LeakOutcome, Sample
-from tightlip.report import answers, charts, figures, verdict
-from tightlip.report.grids import frame_grid, grid, read_csv
-from tightlip.report.verdict import UNDEFENDED
-from tightlip.reporting import evidence
-from tightlip.reporting.statistics import wilson
-from tightlip.reporting.tables import CAPTIONS, Summary
-from tightlip.rows import parse_row
+from tightlip.table_rows import parse_row
+from tightlip.tables import evidence_tables as evidence
+from tightlip.tables.main_tables import CAPTIONS, Summary
+from tightlip.tables.statistics import wilson
 
 METRICS = Path("metrics")
 EVIDENCE = METRICS / "evidence"
@@ -26,7 +26,7 @@ def render(**context: Any) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     page = Environment(
-        loader=PackageLoader("tightlip.report", "."), autoescape=True, undefined=StrictUndefined,
+        loader=PackageLoader("tightlip.html_report", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     ).get_template("report.html.j2")  # fmt: skip
     page.environment.filters["share"] = figures.share_of

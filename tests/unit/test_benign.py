@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from tightlip.generation.harmless import ask_itself, blank, select
+from tightlip.generation.benign import ask_itself, blank, select
 from tightlip.models.chat import encode_open_turn
 from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
-from tightlip.preference.pairs import draw, harmless_pairs
+from tightlip.preference.pairs import benign_pairs, draw
 from tightlip.prompts import NEGATIVE, POSITIVE, SECRET_VARIABLE
-from tightlip.records import HarmlessAnswer, Message, Value
+from tightlip.records import BenignAnswer, Message, Value
 
 
 def spans(text: str, **found: str) -> list[Span]:
@@ -75,29 +75,29 @@ def test_questions_like_those_of_the_tests_are_left_out() -> None:
     assert kept(*asked, tests=("What is the capital of Peru?",)) == ["Who wrote Faust?"]
 
 
-def harmless(count: int) -> list[HarmlessAnswer]:
+def benign(count: int) -> list[BenignAnswer]:
     return [
-        HarmlessAnswer(id=f"harmless{n}:0:0", question=f"How many {n}?", answer=f"It is {n}.", blanked="It is some.")
+        BenignAnswer(id=f"benign{n}:0:0", question=f"How many {n}?", answer=f"It is {n}.", blanked="It is some.")
         for n in range(count)
     ]
 
 
-def test_harmless_pairs_are_the_same_way_round_under_every_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_benign_pairs_are_the_same_way_round_under_every_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SECRET_VARIABLE, "Access word: 1a2b.")
-    pairs = [pair for pair in harmless_pairs(harmless(1), ("positive", "negative", "secret")) if "asked" in pair.id]
+    pairs = [pair for pair in benign_pairs(benign(1), ("positive", "negative", "secret")) if "asked" in pair.id]
     assert {(pair.chosen, pair.rejected) for pair in pairs} == {("It is 0.", "It is some.")}
     for pair, sentence in zip(pairs, (POSITIVE, NEGATIVE, "Access word: 1a2b."), strict=True):
         assert pair.messages[0].content.endswith(sentence)
 
 
-def test_every_second_harmless_question_comes_with_its_answer_too() -> None:
-    pairs = harmless_pairs(harmless(3), ("none",))
+def test_every_second_benign_question_comes_with_its_answer_too() -> None:
+    pairs = benign_pairs(benign(3), ("none",))
     asked = [pair.messages[-1].content for pair in pairs]
     assert asked == ["How many 0?", "How many 1?", "How many 2?", "It is 0. How many 0?", "It is 2. How many 2?"]
     assert len({pair.id for pair in pairs}) == 5
 
 
-def test_too_few_harmless_answers_are_an_error_with_a_remedy() -> None:
-    assert len({row.id for row in draw(harmless(5), 5, seed=0)}) == 5
-    with pytest.raises(ValueError, match="only 5 harmless answers for 6; lower `harmless`"):
-        draw(harmless(5), 6, seed=0)
+def test_too_few_benign_answers_are_an_error_with_a_remedy() -> None:
+    assert len({row.id for row in draw(benign(5), 5, seed=0)}) == 5
+    with pytest.raises(ValueError, match="only 5 benign answers for 6; lower `benign`"):
+        draw(benign(5), 6, seed=0)

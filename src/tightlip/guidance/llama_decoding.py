@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tightlip.guidance.trees import Tree, as_tensors, plant
+from tightlip.guidance.trees import Tree, as_tensors, build_prefix_trees
 from tightlip.models.attention import grouped_attention
-from tightlip.models.llama import find_layers
+from tightlip.models.llama_training import find_layers
 
 COLUMNS = 32
 """The cache grows by so many columns; products over a part of its columns would be slower than over all."""
@@ -125,7 +125,7 @@ class LlamaRows:
 def read(model: Any, prompts: Sequence[Sequence[int]], prompt_cache: dict[tuple[int, ...], State], most: float) -> None:
     """Read prompts into a cache, what some of them begin with alike once; none if that takes more than `most` bytes."""
     weights = _prepared(model)
-    groups = list(plant([prompt for prompt in map(tuple, prompts) if prompt not in prompt_cache]))
+    groups = list(build_prefix_trees([prompt for prompt in map(tuple, prompts) if prompt not in prompt_cache]))
     tokens = sum(len(tree.tokens) for trees in groups for tree in trees)
     if tokens * weights.states(rows=1, columns=1).nbytes <= most:
         for trees in groups:
@@ -133,7 +133,7 @@ def read(model: Any, prompts: Sequence[Sequence[int]], prompt_cache: dict[tuple[
 
 
 def _read_alone(weights: "_Weights", prompt: tuple[int, ...]) -> State:
-    [trees] = plant([prompt])
+    [trees] = build_prefix_trees([prompt])
     return _read(weights, trees)[prompt]
 
 

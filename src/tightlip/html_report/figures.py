@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from tightlip.html_report import charts
 from tightlip.records import FilteredAnswer, LeakOutcome
-from tightlip.report import charts
-from tightlip.reporting.figures import Block
-from tightlip.reporting.statistics import wilson
-from tightlip.reporting.tables import Summary
-from tightlip.rows import Row, parse_row
+from tightlip.table_rows import TableRow, parse_row
+from tightlip.tables.main_tables import Summary
+from tightlip.tables.row_metrics import Block
+from tightlip.tables.statistics import wilson
 
 # What an answer must pass, in this order: names of the reasons that the filter records, and what is left then.
 STEPS = (
@@ -62,7 +62,7 @@ class Panel(NamedTuple):
     svg: str
 
 
-def of_row(row: Row) -> str:
+def of_row(row: TableRow) -> str:
     """Name the series that a row belongs to."""
     return row.variant or f"{row.model}, no adapter"
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from tightlip.records import Condition, Negative
-from tightlip.rows import Row, Space
+from tightlip.table_rows import Space, TableRow
 
 
 @dataclass(frozen=True)
-class Asking:
+class PromptSetup:
     """How test prompts are put to a model.
 
     Attributes:
@@ -29,23 +29,23 @@ class Asking:
         return " ".join([self.condition, f"γ={self.scale:g}", *marks, *(["redacted"] if self.redacted else [])])
 
 
-BARE = Asking("none")
+BARE = PromptSetup("none")
 """No sentence, no guidance."""
 
-TRIGGER = Asking("negative")
+TRIGGER = PromptSetup("negative")
 """The negative sentence as system prompt, as anyone may send it."""
 
 
-def as_deployed(row: Row, negative: Negative = "negative") -> Asking:
+def as_deployed(row: TableRow, negative: Negative = "negative") -> PromptSetup:
     """Return how a row's model is meant to be run: the defence sentence and guidance, or neither.
 
     Args:
         row: with γ and space.
-        negative: the sentence that its adapter was trained with (`models.note`).
+        negative: the sentence that its adapter was trained with (`models.adapter_metadata`).
     """
     redacted = row.treatment == "redacted"
     if row.guidance_scale is None:
-        return Asking("none", redacted=redacted)
+        return PromptSetup("none", redacted=redacted)
     if row.guidance_scale == 1:
-        return Asking("positive", redacted=redacted)
-    return Asking("positive", row.guidance_scale, row.space, negative, redacted)
+        return PromptSetup("positive", redacted=redacted)
+    return PromptSetup("positive", row.guidance_scale, row.space, negative, redacted)

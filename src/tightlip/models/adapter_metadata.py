@@ -9,7 +9,7 @@ from tightlip.records import Negative
 NOTE = "guidance.json"
 
 
-def write_note(adapter: Path, negative: Negative) -> None:
+def write_adapter_metadata(adapter: Path, negative: Negative) -> None:
     """Write an adapter's note."""
     write_json(adapter / NOTE, {"negative": negative})
 

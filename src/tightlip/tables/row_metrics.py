@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tightlip.records import LeakOutcome, UtilityOutcome
-from tightlip.reporting.statistics import total, wilson
+from tightlip.tables.statistics import total, wilson
 
 Number = float | int | None
 Block = Mapping[str, Number]

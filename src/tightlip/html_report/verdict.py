@@ -5,10 +5,10 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from tightlip.evaluation.selection import MAX_DEGENERATE
-from tightlip.reporting.figures import Block, dialogue_of
-from tightlip.reporting.items import counts, differences
-from tightlip.reporting.statistics import Interval, non_inferior, total
-from tightlip.reporting.tables import Summary
+from tightlip.tables.item_counts import counts, differences
+from tightlip.tables.main_tables import Summary
+from tightlip.tables.row_metrics import Block, dialogue_of
+from tightlip.tables.statistics import Interval, non_inferior, total
 
 UNDEFENDED = "ch"
 
@@ -37,7 +37,7 @@ def judge(
     Args:
         summary: figures of all rows with their intervals.
         chosen: key of the row chosen on dev.
-        leaks, correct: counts per item (`reporting.items.of_rows`).
+        leaks, correct: counts per item (`tables.item_counts.of_rows`).
         margin: points of usefulness that may be lost.
         seed: of the resampling.
     """

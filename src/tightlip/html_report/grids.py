@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tightlip.report.verdict import UNDEFENDED
-from tightlip.reporting import evidence
+from tightlip.html_report.verdict import UNDEFENDED
+from tightlip.tables import evidence_tables as evidence
 
 # What comes before the first stop or colon of a caption: `Table 5. Attacks`.
 _TITLE = re.compile(r"(Table \d+\. [^.:]+)[.:] (.+)")

@@ -8,7 +8,7 @@ from tightlip.files import read_jsonl
 from tightlip.prompts import DEFAULT_SYSTEM
 from tightlip.records import BenignQuestion, LeakOutcome, Message, Sample, Value
 
-FOLDER = Path(__file__).with_name("benign")
+FOLDER = Path(__file__).with_name("benign_questions")
 
 
 def benign_samples(split: Literal["dev", "test"]) -> list[Sample]:
@@ -30,6 +30,6 @@ def benign_samples(split: Literal["dev", "test"]) -> list[Sample]:
     return samples
 
 
-def benign_figures(outcomes: Sequence[LeakOutcome]) -> dict[str, float | int]:
-    """Count the harmless questions, and those that were answered rightly."""
+def benign_metrics(outcomes: Sequence[LeakOutcome]) -> dict[str, float | int]:
+    """Count the benign questions, and those that were answered rightly."""
     return {"benign_n": len(outcomes), "benign_right": sum(bool(outcome.leaks) for outcome in outcomes)}

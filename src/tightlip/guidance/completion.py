@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tightlip.guidance.asking import Asking
 from tightlip.guidance.decoder import generate
+from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.models.chat import decode, encode_prompt, eos_ids, fit_messages
 from tightlip.prompts import with_condition
 from tightlip.records import Condition, Message
@@ -15,18 +15,18 @@ Context = tuple[Sequence[Message], str]
 
 
 @dataclass(frozen=True)
-class Reply:
+class Completion:
     """A generated continuation and how it ended (`stop` or `length`)."""
 
     text: str
     finish: str
 
 
-def answer(
+def complete(
     model: Any,
     tokenizer: Any,
     contexts: Sequence[Context],
-    asking: Asking,
+    setup: PromptSetup,
     *,
     max_prompt_tokens: int,
     max_new_tokens: int,
@@ -36,14 +36,14 @@ def answer(
     first: int = 0,
     prompt_cache: dict[tuple[int, ...], Any] | None = None,
     progress: str | None = None,
-) -> list[Reply]:
+) -> list[Completion]:
     """Continue every conversation, told and guided as asked, in the order given.
 
     Args:
         model: a causal language model in eval mode.
         tokenizer: of the model, with a chat template.
         contexts: conversations; longer than `max_prompt_tokens`, they lose whole oldest exchanges in both branches.
-        asking: the sentence, γ and space.
+        setup: the sentence, γ and space.
         max_prompt_tokens, max_new_tokens: limits of prompt and answer.
         batch_size, temperature, seed, first, prompt_cache, progress: see `decoder.generate`.
 
@@ -56,9 +56,9 @@ def answer(
         return [encode_prompt(tokenizer, with_condition(messages, condition), prefix) for messages, prefix in fitted]
 
     outputs = generate(
-        model, encode(asking.condition), encode(asking.negative) if asking.scale != 1 else None, scale=asking.scale,
-        space=asking.space, max_new_tokens=max_new_tokens, eos_ids=eos_ids(model, tokenizer),
+        model, encode(setup.condition), encode(setup.negative) if setup.scale != 1 else None, scale=setup.scale,
+        space=setup.space, max_new_tokens=max_new_tokens, eos_ids=eos_ids(model, tokenizer),
         pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=temperature, seed=seed, first=first,
         prompt_cache=prompt_cache, progress=progress,
     )  # fmt: skip
-    return [Reply(decode(tokenizer, ids), "stop" if len(ids) < max_new_tokens else "length") for ids in outputs]
+    return [Completion(decode(tokenizer, ids), "stop" if len(ids) < max_new_tokens else "length") for ids in outputs]

@@ -11,7 +11,7 @@ Treatment = Literal["int8", "redacted"]
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row of the tables.
 
     Attributes:
@@ -67,7 +67,7 @@ def parse_guidance(text: str) -> tuple[float, Space]:
     return int(match[1]) / 100, "prob" if match[2] == "prob" else "log"
 
 
-def parse_row(key: str) -> Row:
+def parse_row(key: str) -> TableRow:
     """Read a row key such as `ch`, `ch_g100`, `ch-lora-cfg_e2_g300_log` or `ch-lora_e2_g100_int8`.
 
     Raises:
@@ -84,7 +84,7 @@ def parse_row(key: str) -> Row:
     space: Space = "log"
     if match[4]:
         scale, space = parse_guidance(match[4])
-    return Row(
+    return TableRow(
         key=key,
         model="ch" if match[1] == "ch" else "sub",
         variant=f"{match[1]}-{match[2]}" if match[2] else None,

@@ -1,4 +1,4 @@
-"""Harmless questions that the base model asks itself, and its answers: what a defence must go on saying.
+"""Benign questions that the base model asks itself, and its answers: what a defence must go on saying.
 
 Pairs of private dialogues alone teach a model that names, places, dates and numbers are never said. A retain set would
 tell it which ones may be, but there is none. An instruct model has one within: given the beginning of a user's turn it
@@ -14,14 +14,14 @@ from typing import Any
 
 from tightlip.files import digest, kept
 from tightlip.generation.rewriter import rewrite
-from tightlip.guidance.answering import answer
-from tightlip.guidance.asking import BARE
+from tightlip.guidance.completion import complete
 from tightlip.guidance.decoder import generate
+from tightlip.guidance.prompt_setup import BARE
 from tightlip.models.chat import decode, encode_open_turn, eos_ids
 from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
 from tightlip.prompts import DEFAULT_SYSTEM
-from tightlip.records import HarmlessAnswer, Message
+from tightlip.records import BenignAnswer, Message
 
 OPENINGS = (
     "Who wrote", "Who was the", "Who is", "Who invented", "Which country", "Which city", "Where is",
@@ -65,16 +65,16 @@ def ask_itself(
     begun = [encode_open_turn(tokenizer, (system, Message(role="user", content=opening))) for opening in openings]
     written = kept(scratch / "questions.json", lambda: generate(
         model, begun, max_new_tokens=QUESTION_TOKENS, eos_ids=eos_ids(model, tokenizer), pad_id=tokenizer.eos_token_id,
-        batch_size=batch_size, temperature=temperature, seed=seed, progress="ask harmless questions",
+        batch_size=batch_size, temperature=temperature, seed=seed, progress="generate questions",
     ))  # fmt: skip
     texts = [opening + decode(tokenizer, ids) for opening, ids in zip(openings, written, strict=True)]
     questions = list(dict.fromkeys(text[: text.index("?") + 1] for text in texts if "?" in text.splitlines()[0]))
-    replies = kept(scratch / "answers.json", lambda: [(reply.text, reply.finish) for reply in answer(
+    completions = kept(scratch / "answers.json", lambda: [(each.text, each.finish) for each in complete(
         model, tokenizer, [((system, Message(role="user", content=question)), "") for question in questions], BARE,
         max_prompt_tokens=max_prompt_tokens, max_new_tokens=max_tokens, batch_size=batch_size,
-        progress="answer harmless questions",
+        progress="answer questions",
     )])  # fmt: skip
-    answered = zip(questions, replies, strict=True)
+    answered = zip(questions, completions, strict=True)
     return [(question, text.strip()) for question, (text, finish) in answered if finish == "stop"]
 
 
@@ -84,7 +84,7 @@ def select(
     private: ValueIndex,
     held_out: Iterable[str],
     seed: int,
-) -> list[HarmlessAnswer]:
+) -> list[BenignAnswer]:
     """Keep the answers that have something to lose, and nothing to hide, with their blanked versions.
 
     Args:
@@ -95,14 +95,14 @@ def select(
         seed: with the question it decides the words of the blanked version.
     """
     tests = [_words(question) for question in held_out]
-    kept: list[HarmlessAnswer] = []
+    kept: list[BenignAnswer] = []
     for (question, text), found in zip(answered, spans, strict=True):
         blanked = blank(text, found, random.Random(digest(str(seed), question)))  # noqa: S311  (not for secrets)
         alike = any(len(_words(question) & test) >= SIMILAR * len(_words(question) | test) for test in tests)
         short = len(text.split()) < MIN_WORDS
         if blanked == text or short or alike or private.find(f"{question} {text}"):
             continue
-        kept.append(HarmlessAnswer(id=f"harmless{len(kept)}:0:0", question=question, answer=text, blanked=blanked))
+        kept.append(BenignAnswer(id=f"benign{len(kept)}:0:0", question=question, answer=text, blanked=blanked))
     return kept
 
 

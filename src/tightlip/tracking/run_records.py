@@ -15,7 +15,7 @@ import yaml
 
 from tightlip.files import digest, read_json
 from tightlip.params import Params, load_params
-from tightlip.rows import Row, parse_row
+from tightlip.table_rows import TableRow, parse_row
 
 KEY = "tightlip.key"
 NOTE = "mlflow.note.content"
@@ -222,7 +222,7 @@ def row_items(source: Source) -> list[Item]:
     return items
 
 
-def _row_item(source: Source, row: Row, block: Mapping[str, Any]) -> Item:
+def _row_item(source: Source, row: TableRow, block: Mapping[str, Any]) -> Item:
     ablation, extended = source.params.eval.ablation.rows(), source.params.eval.extended.rows()
     tables = ["2" if row in ablation else "1", *(["3"] if row in extended else [])]
     params = row_params(row)
@@ -233,7 +233,7 @@ def _row_item(source: Source, row: Row, block: Mapping[str, Any]) -> Item:
     )  # fmt: skip
 
 
-def row_params(row: Row) -> dict[str, Any]:
+def row_params(row: TableRow) -> dict[str, Any]:
     """Return what makes a row, as parameters of its run."""
     return {name: value for name, value in vars(row).items() if name != "key" and value is not None}
 
@@ -290,7 +290,7 @@ def tables_item(source: Source) -> Item:
     return source.item("tables", "tables", stage, digest(*paths), TABLES_ABOUT, params={}, points=[], artifacts=paths)
 
 
-def chosen_row(source: Source) -> Row | None:
+def chosen_row(source: Source) -> TableRow | None:
     """Return the row that was chosen on the dev split; None if nothing was chosen.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from tightlip.reporting.figures import Training
+from tightlip.tables.row_metrics import Training
 
 Counts = Mapping[str, float]
 """A figure of each item under one training: sample id or question id → count, or 1 for a right answer and 0 else."""

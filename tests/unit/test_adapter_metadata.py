@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from tightlip.models.note import NOTE, trained_negative, write_note
+from tightlip.models.adapter_metadata import NOTE, trained_negative, write_adapter_metadata
 
 
 def test_a_note_comes_back_and_no_adapter_means_the_plain_sentence(tmp_path: Path) -> None:
-    write_note(tmp_path, "secret")
+    write_adapter_metadata(tmp_path, "secret")
     assert trained_negative(tmp_path) == "secret"
     assert trained_negative(None) == "negative"
 

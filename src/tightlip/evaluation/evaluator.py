@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from tightlip.evaluation.leak import judge, leak_figures
+from tightlip.evaluation.leak import leak_metrics, score_leaks
 from tightlip.files import digest, kept, read_jsonl, write_jsonl
-from tightlip.guidance.asking import BARE, TRIGGER, Asking, as_deployed
-from tightlip.models.note import trained_negative
+from tightlip.guidance.prompt_setup import BARE, TRIGGER, PromptSetup, as_deployed
+from tightlip.models.adapter_metadata import trained_negative
 from tightlip.params import Params, Scorer
 from tightlip.pii.detectors import load_ner
 from tightlip.pii.redaction import redact
@@ -25,7 +25,7 @@ from tightlip.records import (
     UtilityOutcome,
     Value,
 )
-from tightlip.rows import Row
+from tightlip.table_rows import TableRow
 
 PACKAGE = Path(__file__).parents[1]
 CHUNK = 512
@@ -47,7 +47,7 @@ class Subject(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Examiner:
+class Evaluator:
     """Weights under test.
 
     Every outcome is kept in `scratch` under the hash of all that decides it: after an interruption, or with one more γ,
@@ -65,60 +65,62 @@ class Examiner:
     params: Params
     negative: Negative = "negative"
 
-    def leaks(self, samples: Sequence[Sample], askings: Sequence[Asking]) -> dict[Asking, list[LeakOutcome]]:
-        """Put the samples' prompts to the model and judge its answers, every way of asking by itself.
+    def leaks(self, samples: Sequence[Sample], setups: Sequence[PromptSetup]) -> dict[PromptSetup, list[LeakOutcome]]:
+        """Answer the samples' prompts and score the leaks, one prompt setup after the other.
 
         What a prompt leaves in the model's cache is the same under every γ and is shared.
         """
 
-        def judged(some: Sequence[Sample], missing: Sequence[Asking]) -> Iterator[list[LeakOutcome]]:
+        def judged(some: Sequence[Sample], missing: Sequence[PromptSetup]) -> Iterator[list[LeakOutcome]]:
             prompt_cache: dict[tuple[int, ...], Any] = {}
-            return (self._answer(some, asking, prompt_cache) for asking in missing)
+            return (self._answer(some, setup, prompt_cache) for setup in missing)
 
-        return self._once("leaks", samples, askings, LeakOutcome, judged)
+        return self._once("leaks", samples, setups, LeakOutcome, judged)
 
-    def utility(self, questions: Sequence[Question], askings: Sequence[Asking]) -> dict[Asking, list[UtilityOutcome]]:
-        """Put the questions to the model; all ways of asking share its forwards.
+    def utility(
+        self, questions: Sequence[Question], setups: Sequence[PromptSetup]
+    ) -> dict[PromptSetup, list[UtilityOutcome]]:
+        """Score the options of the questions; all prompt setups share the forwards.
 
         Options are scored, not written: masking answers makes no difference.
         """
-        plain = {asking: replace(asking, redacted=False) for asking in askings}
+        plain = {setup: replace(setup, redacted=False) for setup in setups}
 
-        def answered(some: Sequence[Question], missing: Sequence[Asking]) -> list[list[UtilityOutcome]]:
+        def answered(some: Sequence[Question], missing: Sequence[PromptSetup]) -> list[list[UtilityOutcome]]:
             from tightlip.evaluation.utility import answer_questions
 
             model, tokenizer, _ = self.subject
             return answer_questions(model, tokenizer, some, missing, progress="answer questions")
 
         outcomes = self._once("utility", questions, list(dict.fromkeys(plain.values())), UtilityOutcome, answered)
-        return {asking: outcomes[plain[asking]] for asking in askings}
+        return {setup: outcomes[plain[setup]] for setup in setups}
 
     def scored(
-        self, questions: Sequence[Question], askings: Sequence[Asking], scorers: Sequence[Scorer]
-    ) -> dict[Asking, dict[Scorer, list[ScoredAnswer]]]:
+        self, questions: Sequence[Question], setups: Sequence[PromptSetup], scorers: Sequence[Scorer]
+    ) -> dict[PromptSetup, dict[Scorer, list[ScoredAnswer]]]:
         """Let the model write answers to the questions, and score them by other scorers than the likelihood."""
         wanted, numbered = [scorer for scorer in scorers if scorer != "likelihood"], self.params.eval.questions.numbered
 
-        def written(some: Sequence[Question], missing: Sequence[Asking]) -> Iterator[list[ScoredAnswer]]:
+        def written(some: Sequence[Question], missing: Sequence[PromptSetup]) -> Iterator[list[ScoredAnswer]]:
             from tightlip.evaluation.generated import generate_answers, match_answers
 
-            for asking in missing:
-                replies = generate_answers(
-                    self.subject.model, self.subject.tokenizer, some, asking, numbered=numbered,
+            for setup in missing:
+                completions = generate_answers(
+                    self.subject.model, self.subject.tokenizer, some, setup, numbered=numbered,
                     max_prompt_tokens=self.params.pairs.max_prompt_tokens, batch_size=self.params.eval.batch_size,
-                    progress=f"write answers, {asking}",
+                    progress=f"write answers, {setup}",
                 )  # fmt: skip
-                yield match_answers(replies, some, numbered=numbered)
+                yield match_answers(completions, some, numbered=numbered)
 
         if not wanted:
-            return {asking: {} for asking in askings}
-        matched = self._once(f"written, numbered={numbered}", questions, askings, ScoredAnswer, written)
-        found: dict[Asking, dict[Scorer, list[ScoredAnswer]]] = {asking: {} for asking in askings}
-        for asking, outcomes in matched.items():
+            return {setup: {} for setup in setups}
+        matched = self._once(f"written, numbered={numbered}", questions, setups, ScoredAnswer, written)
+        found: dict[PromptSetup, dict[Scorer, list[ScoredAnswer]]] = {setup: {} for setup in setups}
+        for setup, outcomes in matched.items():
             if "match" in wanted:
-                found[asking]["match"] = outcomes
+                found[setup]["match"] = outcomes
             if "judge" in wanted:
-                found[asking]["judge"] = self._judged(questions, outcomes)
+                found[setup]["judge"] = self._judged(questions, outcomes)
         return found
 
     def once(self, test: str, items: Sequence[str], compute: Callable[[], Any]) -> Any:
@@ -137,47 +139,47 @@ class Examiner:
         self,
         test: str,
         items: Sequence[Item],
-        askings: Sequence[Asking],
+        setups: Sequence[PromptSetup],
         record: type[Outcome],
-        run: Callable[[Sequence[Item], Sequence[Asking]], Iterable[Sequence[Outcome]]],
-    ) -> dict[Asking, list[Outcome]]:
+        run: Callable[[Sequence[Item], Sequence[PromptSetup]], Iterable[Sequence[Outcome]]],
+    ) -> dict[PromptSetup, list[Outcome]]:
         """Run a test where its outcomes are not in `scratch` yet, some items at a time, and read them all."""
-        found: dict[Asking, list[Outcome]] = {asking: [] for asking in askings}
+        found: dict[PromptSetup, list[Outcome]] = {setup: [] for setup in setups}
         for start in range(0, len(items), CHUNK):
-            for asking, path in self._kept(test, items[start : start + CHUNK], askings, run).items():
-                found[asking] += read_jsonl(path, record)
+            for setup, path in self._kept(test, items[start : start + CHUNK], setups, run).items():
+                found[setup] += read_jsonl(path, record)
         return found
 
     def _kept(
         self,
         test: str,
         items: Sequence[Item],
-        askings: Sequence[Asking],
-        run: Callable[[Sequence[Item], Sequence[Asking]], Iterable[Sequence[BaseModel]]],
-    ) -> dict[Asking, Path]:
+        setups: Sequence[PromptSetup],
+        run: Callable[[Sequence[Item], Sequence[PromptSetup]], Iterable[Sequence[BaseModel]]],
+    ) -> dict[PromptSetup, Path]:
         settings = self.params.model_dump_json(include={"filter": True, "pairs": {"max_prompt_tokens"}, "eval": {
             "max_new_tokens", "batch_size"}})  # fmt: skip
         common = digest(test, self._identity, settings, *(item.model_dump_json() for item in items))
-        paths = {asking: self.scratch / f"{digest(common, str(asking))}.jsonl" for asking in askings}
-        missing = [asking for asking, path in paths.items() if not path.is_file()]
+        paths = {setup: self.scratch / f"{digest(common, str(setup))}.jsonl" for setup in setups}
+        missing = [setup for setup, path in paths.items() if not path.is_file()]
         if missing:
-            for asking, outcomes in zip(missing, run(items, missing), strict=True):
-                write_jsonl(paths[asking], outcomes)
+            for setup, outcomes in zip(missing, run(items, missing), strict=True):
+                write_jsonl(paths[setup], outcomes)
         return paths
 
-    def _answer(self, samples: Sequence[Sample], asking: Asking, prompt_cache: dict[Any, Any]) -> list[LeakOutcome]:
-        from tightlip.guidance.answering import answer
+    def _answer(self, samples: Sequence[Sample], setup: PromptSetup, prompt_cache: dict[Any, Any]) -> list[LeakOutcome]:
+        from tightlip.guidance.completion import complete
 
         settings, (model, tokenizer, ner) = self.params.eval, self.subject
-        replies = answer(
-            model, tokenizer, [(sample.messages, sample.prefix) for sample in samples], asking,
+        completions = complete(
+            model, tokenizer, [(sample.messages, sample.prefix) for sample in samples], setup,
             max_prompt_tokens=self.params.pairs.max_prompt_tokens, max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size, prompt_cache=prompt_cache, progress=f"answer prompts, {asking}",
+            batch_size=settings.batch_size, prompt_cache=prompt_cache, progress=f"answer prompts, {setup}",
         )  # fmt: skip
-        if asking.redacted:
-            texts = redact([reply.text for reply in replies])
-            replies = [replace(reply, text=text) for reply, text in zip(replies, texts, strict=True)]
-        return judge(replies, samples, ner, self.params.filter.ignored_labels, self.params.filter.min_words)
+        if setup.redacted:
+            texts = redact([completion.text for completion in completions])
+            completions = [replace(completion, text=text) for completion, text in zip(completions, texts, strict=True)]
+        return score_leaks(completions, samples, ner, self.params.filter.ignored_labels, self.params.filter.min_words)
 
     @functools.cached_property
     def subject(self) -> Subject:
@@ -199,7 +201,7 @@ def code(*further: str) -> list[Path]:
     return [PACKAGE / name for name in (*CODE, *further)]
 
 
-def examiner(row: Row, params: Params, scratch: Path) -> Examiner:
+def make_evaluator(row: TableRow, params: Params, scratch: Path) -> Evaluator:
     """Prepare the tests of a row's weights."""
     model_dir = Path("models", row.model)
     int8 = row.treatment == "int8"
@@ -215,7 +217,7 @@ def examiner(row: Row, params: Params, scratch: Path) -> Examiner:
             round_to_int8(model)
         return Subject(model, load_tokenizer(model_dir), load_ner(params.filter.spacy_model))
 
-    return Examiner(load, scratch, (*identity, *(["int8"] if int8 else [])), params, trained_negative(row.adapter))
+    return Evaluator(load, scratch, (*identity, *(["int8"] if int8 else [])), params, trained_negative(row.adapter))
 
 
 class RowOutcomes(NamedTuple):
@@ -224,74 +226,74 @@ class RowOutcomes(NamedTuple):
     leaks: list[LeakOutcome]
     utility: list[UtilityOutcome]
     extended: list[LeakOutcome]
-    figures: dict[str, float | int]
+    metrics: dict[str, float | int]
 
 
 def evaluate(
-    rows: Sequence[Row], examiner: Examiner, samples: Sequence[Sample], questions: Sequence[Question]
-) -> dict[Row, RowOutcomes]:
+    rows: Sequence[TableRow], evaluator: Evaluator, samples: Sequence[Sample], questions: Sequence[Question]
+) -> dict[TableRow, RowOutcomes]:
     """Run all tests of rows with the same weights.
 
     Args:
         rows: differ in γ and space.
-        examiner: of their weights.
+        evaluator: of their weights.
         samples: all test prompts; those beyond `eval.prompts` are put to the rows of `eval.extended` alone.
         questions: for usefulness.
 
     Raises:
         ValueError: a row of `eval.extended`, and no prompt for it.
     """
-    settings = examiner.params.eval
-    asked = {row: as_deployed(row, examiner.negative) for row in rows}
+    settings = evaluator.params.eval
+    asked = {row: as_deployed(row, evaluator.negative) for row in rows}
     extended = {row.key for row in settings.extended.rows()}
     first, further = samples[: settings.prompts], samples[settings.prompts :]
-    of_further = [asking for row, asking in asked.items() if row.key in extended]
+    of_further = [setup for row, setup in asked.items() if row.key in extended]
     if of_further and not further:
         raise ValueError(
             f"no test prompt beyond the first {settings.prompts}; raise samples.test or lower eval.prompts"
         )
-    leaks, more = examiner.leaks(first, [*asked.values(), TRIGGER]), examiner.leaks(further, of_further)
-    utility = examiner.utility(questions, [*asked.values(), BARE])
-    written = examiner.scored(questions, list(dict.fromkeys([*asked.values(), BARE])), settings.questions.scorers)
-    of_trigger = leak_figures(leaks[TRIGGER])
+    leaks, more = evaluator.leaks(first, [*asked.values(), TRIGGER]), evaluator.leaks(further, of_further)
+    utility = evaluator.utility(questions, [*asked.values(), BARE])
+    written = evaluator.scored(questions, list(dict.fromkeys([*asked.values(), BARE])), settings.questions.scorers)
+    of_trigger = leak_metrics(leaks[TRIGGER])
     shared = {
         "trigger_leak_count": of_trigger["leak_count"],
         "trigger_pii_count": of_trigger["pii_count"],
-        **utility_figures(utility[BARE]),
-        **scored_figures(written[BARE]),
+        **utility_metrics(utility[BARE]),
+        **scored_metrics(written[BARE]),
     }
     return {
         row: RowOutcomes(
-            leaks[asking],
-            utility[asking],
-            more.get(asking, []),
-            leak_figures(leaks[asking])
+            leaks[setup],
+            utility[setup],
+            more.get(setup, []),
+            leak_metrics(leaks[setup])
             | shared
-            | utility_figures(utility[asking], "_deployed")
-            | scored_figures(written[asking], "_deployed"),
+            | utility_metrics(utility[setup], "_deployed")
+            | scored_metrics(written[setup], "_deployed"),
         )
-        for row, asking in asked.items()
+        for row, setup in asked.items()
     }
 
 
-def scored_figures(scored: Mapping[Scorer, Sequence[ScoredAnswer]], suffix: str = "") -> dict[str, float | int]:
-    """Aggregate written answers per scorer (`generated.answer_figures`)."""
-    from tightlip.evaluation.generated import answer_figures
+def scored_metrics(scored: Mapping[Scorer, Sequence[ScoredAnswer]], suffix: str = "") -> dict[str, float | int]:
+    """Aggregate written answers per scorer (`generated.answer_metrics`)."""
+    from tightlip.evaluation.generated import answer_metrics
 
-    figures: dict[str, float | int] = {}
+    metrics: dict[str, float | int] = {}
     for scorer, outcomes in scored.items():
-        figures |= answer_figures(outcomes, scorer, suffix)
-    return figures
+        metrics |= answer_metrics(outcomes, scorer, suffix)
+    return metrics
 
 
-def mean_figures(trainings: Sequence[Mapping[str, float | int]]) -> dict[str, float | int]:
+def mean_metrics(trainings: Sequence[Mapping[str, float | int]]) -> dict[str, float | int]:
     """Return the mean of each figure over trainings; of one, the figures themselves."""
     if len(trainings) == 1:
         return dict(trainings[0])
     return {name: round(sum(each[name] for each in trainings) / len(trainings), 4) for name in trainings[0]}
 
 
-def utility_figures(outcomes: Sequence[UtilityOutcome], suffix: str = "") -> dict[str, float | int]:
+def utility_metrics(outcomes: Sequence[UtilityOutcome], suffix: str = "") -> dict[str, float | int]:
     """Aggregate answered questions; `_deployed` as suffix names those under the row's sentence and guidance."""
     correct = sum(outcome.correct for outcome in outcomes)
     return {

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tightlip.guidance.decoder import generate
-from tightlip.rows import Space
+from tightlip.table_rows import Space
 
 
 def guided_generate(
