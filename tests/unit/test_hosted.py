@@ -22,7 +22,7 @@ import pytest
 from hosted_server import KEY, Say, Server, serving
 
 from tightlip.files import digest
-from tightlip.hosted import setup
+from tightlip.hosted import requests as hosted_requests
 from tightlip.hosted.answer_store import open_store, store_path
 from tightlip.hosted.client import Endpoint, Request, same_model, seconds_asked
 from tightlip.hosted.requests import ask, backoff, cost
@@ -40,7 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     for name in ("OPENAI_API_KEY", "TOGETHER_API_KEY"):
         monkeypatch.setenv(name, KEY)
-    monkeypatch.setattr(setup, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(hosted_requests, "BACKOFF_SECONDS", 0.001)
     return tmp_path
 
 
@@ -205,7 +205,7 @@ def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
 
 
 def test_waits_grow_twofold_with_full_jitter_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "BACKOFF_SECONDS", 1.0)
+    monkeypatch.setattr(hosted_requests, "BACKOFF_SECONDS", 1.0)
 
     class Highest(random.Random):
         def uniform(self, a: float, b: float) -> float:
@@ -214,7 +214,7 @@ def test_waits_grow_twofold_with_full_jitter_up_to_a_limit(monkeypatch: pytest.M
 
     assert [backoff(tried, None, Highest()) for tried in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert backoff(2, 5, Highest()) == 5 + 2
-    assert backoff(1, 86_400, Highest()) == setup.MOST_ASKED_SECONDS + 1
+    assert backoff(1, 86_400, Highest()) == hosted_requests.MOST_ASKED_SECONDS + 1
     drawn = [backoff(3, None, random.Random(seed)) for seed in range(200)]  # noqa: S311
     assert min(drawn) < 0.5
     assert max(drawn) > 3.5

@@ -11,7 +11,7 @@ from hosted_server import KEY, Say, Server, serving
 
 from tightlip.evaluation.generated import answer_metrics
 from tightlip.evaluation.judge import judge_answers, judge_prompt, read_verdict
-from tightlip.hosted import setup
+from tightlip.hosted import requests as hosted_requests
 from tightlip.params import Hosted, Judge
 from tightlip.pii.matching import find_values
 from tightlip.records import Question, ScoredAnswer, Value
@@ -28,7 +28,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(setup, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(hosted_requests, "BACKOFF_SECONDS", 0.001)
     with serving(lambda prompt, before: Say("Correct" if answer_in(prompt) == "blue" else "Incorrect.")) as server:
         yield server
 

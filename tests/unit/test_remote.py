@@ -12,7 +12,7 @@ from tightlip.dialogues.samples import extract_samples
 from tightlip.dialogues.synthesis import synthesise
 from tightlip.generation.providers import answer
 from tightlip.generation.recipes import recipe_messages
-from tightlip.hosted import setup
+from tightlip.hosted import requests as hosted_requests
 from tightlip.models.chat import encode_prompt
 from tightlip.params import Hosted, Source
 from tightlip.pii.matching import find_values
@@ -31,7 +31,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     for name in ("OPENAI_API_KEY", "TOGETHER_API_KEY"):
         monkeypatch.setenv(name, KEY)
-    monkeypatch.setattr(setup, "BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(hosted_requests, "BACKOFF_SECONDS", 0.001)
     with serving(lambda prompt, before: Say(f" {prompt}")) as server:
         yield server
 

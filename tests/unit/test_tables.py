@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from tightlip.files import write_json, write_jsonl, write_text
 from tightlip.records import Leak, LeakOutcome, UtilityOutcome
 from tightlip.table_rows import parse_row
-from tightlip.tables import items, published, tables
+from tightlip.tables import item_counts as items
+from tightlip.tables import main_tables as tables
+from tightlip.tables import paper_metrics as published
 from tightlip.tables.row_metrics import Training, with_intervals
 
 ROOT = Path(__file__).parents[2]
