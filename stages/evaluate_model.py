@@ -1,11 +1,12 @@
 import click
 
-from tightlip.evaluation.evaluator import evaluate, make_evaluator
+from tightlip.evaluation.evaluator import make_evaluator
 from tightlip.evaluation.question_sets import load_questions
+from tightlip.evaluation.row_outcomes import evaluate_rows
 from tightlip.files import read_jsonl, write_json, write_jsonl
 from tightlip.params import load_params
 from tightlip.records import Sample
-from tightlip.stage import scratch, stage_command
+from tightlip.stage import stage_command
 
 
 @stage_command
@@ -15,13 +16,12 @@ def main(checkpoint: str) -> int:
     params = load_params()
     rows = params.eval.rows_of(checkpoint)
     samples = read_jsonl("data/samples/test.jsonl", Sample)
-    asked = params.eval.questions
-    questions = load_questions(asked.source, asked.name, asked.revision, asked.test)
+    questions = load_questions(params.eval.questions, params.eval.questions.test)
     metrics: dict[str, list[object]] = {}
     count = 0
-    for trained in params.by_weights(rows):
-        under_test = make_evaluator(trained[0], params, scratch("evaluate_model", "shared"))
-        for row, outcomes in evaluate(trained, under_test, samples, questions).items():
+    for training_rows in params.by_weights(rows):
+        evaluator = make_evaluator(training_rows[0], params)
+        for row, outcomes in evaluate_rows(training_rows, evaluator, samples, questions).items():
             write_jsonl(row.outcomes / "leaks.jsonl", outcomes.leaks)
             write_jsonl(row.outcomes / "utility.jsonl", outcomes.utility)
             if outcomes.extended:

@@ -2,26 +2,29 @@ from pathlib import Path
 
 import click
 
-from tightlip.files import digest, read_jsonl, write_jsonl
+from tightlip.cache import ResultCache
+from tightlip.files import read_jsonl, write_jsonl
 from tightlip.generation.providers import answer
 from tightlip.params import load_params, pick
 from tightlip.records import Sample
-from tightlip.stage import code, scratch, stage_command
+from tightlip.stage import stage_command
 
 
 @stage_command
 @click.argument("source")
 def main(source: str) -> int:
-    """Ask one source for candidate answers without personal data, for every training and dev sample."""
+    """Get candidate answers without personal data from one source, for every training and dev sample."""
     params = load_params()
     recipe = pick(params.generation.sources, source, "generation.sources")
     samples = [row for split in ("train", "dev") for row in read_jsonl(f"data/samples/{split}.jsonl", Sample)]
-    numbers = (params.pairs.max_prompt_tokens, params.generation.batch_size, params.seed)
-    told = (recipe.model_dump_json(), *map(str, numbers), Path("models/base"))
-    key = digest(*told, *code("generation", "guidance", "models", "prompts.py"))
+    limits = {"max_prompt_tokens": params.pairs.max_prompt_tokens, "batch_size": params.generation.batch_size}
+    cache = ResultCache(
+        "generate_answers", inputs=[Path("models/base")], code=["generation", "guidance", "models", "prompts.py"],
+        params={"source": recipe.model_dump(), "seed": params.seed, **limits},
+    )  # fmt: skip
     answers = answer(
-        samples, source, recipe, hosted=params.hosted, base="models/base", ner_model=params.filter.spacy_model,
-        max_prompt_tokens=numbers[0], batch_size=numbers[1], seed=numbers[2], scratch=scratch("generate_answers", key),
+        samples, source, recipe, cache, hosted=params.hosted, base="models/base", seed=params.seed,
+        ner_model=params.filter.spacy_model, **limits,
     )  # fmt: skip
     write_jsonl(f"data/answers/{source}.jsonl", answers)
     return len(answers)

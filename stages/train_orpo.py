@@ -4,7 +4,8 @@ from typing import Any
 import click
 import pandas as pd
 
-from tightlip.files import atomic_dir, atomic_file, digest, read_jsonl
+from tightlip.cache import ResultCache
+from tightlip.files import atomic_dir, atomic_file, read_jsonl
 from tightlip.models.adapter_metadata import write_adapter_metadata
 from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
@@ -12,7 +13,7 @@ from tightlip.params import load_params, pick
 from tightlip.preference.encoding import encode_pairs
 from tightlip.preference.trainer import train_orpo
 from tightlip.records import Pair
-from tightlip.stage import code, stage_command, training_dir
+from tightlip.stage import stage_command
 
 
 @stage_command
@@ -20,35 +21,40 @@ from tightlip.stage import code, stage_command, training_dir
 def main(variant: str) -> int:
     """Train a variant's LoRA adapters on preference pairs, once per seed, and keep one per epoch."""
     params = load_params()
-    wanted, train = pick(params.variants, variant, "train.variants"), params.train
-    tokenizer = load_tokenizer(f"models/{wanted.model}")
-    rows = {split: read_jsonl(f"data/pairs/{wanted.dataset}/{split}.jsonl", Pair) for split in ("train", "dev")}
-    pairs = {split: encode_pairs(tokenizer, of_split, params.pairs.max_tokens) for split, of_split in rows.items()}
-    told = (wanted.model_dump_json(), train.model_dump_json(exclude={"variants", "seeds", "save_seconds"}))
-    key = digest(*told, str(params.pairs.max_tokens), Path("models", wanted.model), Path("data/pairs", wanted.dataset),
-                 *code("models", "preference", "prompts.py"))  # fmt: skip
-    secret = any(pair.condition == "secret" for pair in rows["train"])
+    settings, train = pick(params.variants, variant, "train.variants"), params.train
+    model_dir, pairs_dir = Path("models", settings.model), Path("data/pairs", settings.dataset)
+    tokenizer = load_tokenizer(model_dir)
+    rows = {split: read_jsonl(pairs_dir / f"{split}.jsonl", Pair) for split in ("train", "dev")}
+    pairs = {split: encode_pairs(tokenizer, each, params.pairs.max_tokens) for split, each in rows.items()}
+    negative = "secret" if any(pair.condition == "secret" for pair in rows["train"]) else "negative"
 
-    def trained(seed: int, out: Path) -> list[dict[str, Any]]:
-        with training_dir(f"train_orpo/{variant}_{seed}", key) as work:
+    def train_seed(seed: int, out: Path) -> list[dict[str, Any]]:
+        cache = ResultCache(
+            f"train_orpo/{variant}_{seed}", inputs=[model_dir, pairs_dir], code=["models", "preference", "prompts.py"],
+            params={
+                "variant": settings.model_dump(), "max_tokens": params.pairs.max_tokens,
+                "train": train.model_dump(exclude={"variants", "seeds", "save_seconds"}),
+            },
+        )  # fmt: skip
+        with cache.training_dir() as work:
             curves = train_orpo(
-                load_model(f"models/{wanted.model}"), tokenizer, pairs["train"], pairs["dev"], out, work,
+                load_model(model_dir), tokenizer, pairs["train"], pairs["dev"], out, work,
                 epochs=train.epochs, batch_size=train.batch_size,
-                learning_rate=wanted.learning_rate or train.learning_rate,
+                learning_rate=settings.learning_rate or train.learning_rate,
                 min_learning_rate_ratio=train.min_learning_rate_ratio, max_grad_norm=train.max_grad_norm,
-                objective=wanted.objective, beta=train.dpo.beta if wanted.objective == "dpo" else train.orpo.beta,
-                nll_on=wanted.nll_on or train.orpo.nll_on, rank=train.lora.rank, alpha=train.lora.alpha,
+                objective=settings.objective, beta=train.dpo.beta if settings.objective == "dpo" else train.orpo.beta,
+                nll_on=settings.nll_on or train.orpo.nll_on, rank=train.lora.rank, alpha=train.lora.alpha,
                 dropout=train.lora.dropout, keep=train.lora.keep, seed=seed, save_seconds=train.save_seconds,
             )  # fmt: skip
         for adapter in out.glob("epoch_*"):
-            write_adapter_metadata(adapter, "secret" if secret else "negative")
+            write_adapter_metadata(adapter, negative)
         return [{**line, "seed": seed} for line in curves]
 
     first, *further = params.seeds(variant)
     with atomic_dir(f"adapters/{variant}") as out:
-        curves = trained(first, Path(out))
+        curves = train_seed(first, Path(out))
         for seed in further:
-            curves += trained(seed, Path(out, f"seed_{seed}"))
+            curves += train_seed(seed, Path(out, f"seed_{seed}"))
     folder = "metrics/curves" if variant in train.variants else "metrics/evidence/curves"
     with atomic_file(f"{folder}/{variant}.csv") as path:
         pd.DataFrame(curves).to_csv(path, index=False)

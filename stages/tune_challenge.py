@@ -2,30 +2,31 @@ from pathlib import Path
 
 import pandas as pd
 
-from tightlip.files import atomic_dir, atomic_file, digest, stream_jsonl
+from tightlip.cache import ResultCache
+from tightlip.dialogues.training_split import training_dialogues
+from tightlip.files import atomic_dir, atomic_file
 from tightlip.models.chat import load_tokenizer, same_tokenizer
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
 from tightlip.models.task_vector import same_architecture
 from tightlip.models.tuning import tune
 from tightlip.params import load_params
-from tightlip.records import Dialogue
-from tightlip.stage import code, stage_command, training_dir
+from tightlip.stage import stage_command
 
 
 @stage_command
 def main() -> int:
     """Tune the base model on the training dialogues until it leaks (Model-ch)."""
     params = load_params()
-    train = [row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.split == "train"]
+    train = list(training_dialogues())
     settings = params.tune
     tokenizer = load_tokenizer("models/base")
     history = [{"step": 0, "epoch": 0.0, "loss": float("nan")}]
-    told = settings.model_dump_json(exclude={"attack_dialogues"})
-    key = digest(
-        told, str(params.seed), Path("models/base"), Path("data/dialogues.jsonl"), *code("models", "prompts.py")
-    )
-    with training_dir("tune_challenge", key) as work, atomic_dir("models/ch") as out:
+    cache = ResultCache(
+        "tune_challenge", inputs=[Path("models/base"), Path("data/dialogues.jsonl")], code=["models", "prompts.py"],
+        params={"tune": settings.model_dump(exclude={"attack_dialogues"}), "seed": params.seed},
+    )  # fmt: skip
+    with cache.training_dir() as work, atomic_dir("models/ch") as out:
         if settings.given:
             fetch(settings.given, params.seed, out, "tune.given")
             same_architecture(Path("models/base"), out, "tune.given")

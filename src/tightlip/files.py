@@ -6,14 +6,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-Row = TypeVar("Row", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 FIELD_CHARACTERS, LINE_CHARACTERS = 80, 1000
 
 TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)\.\w+\.tmp")
@@ -34,7 +34,7 @@ def one_line(error: Exception) -> str:
     return shown if len(shown) <= LINE_CHARACTERS else f"{shown[:LINE_CHARACTERS]} …"
 
 
-def read_jsonl(path: str | Path, row: type[Row]) -> list[Row]:
+def read_jsonl(path: str | Path, row: type[Model]) -> list[Model]:
     """Read one row per line.
 
     Raises:
@@ -43,7 +43,7 @@ def read_jsonl(path: str | Path, row: type[Row]) -> list[Row]:
     return list(stream_jsonl(path, row))
 
 
-def stream_jsonl(path: str | Path, row: type[Row]) -> Iterator[Row]:
+def stream_jsonl(path: str | Path, row: type[Model]) -> Iterator[Model]:
     """Yield one row per line, one in memory at a time; raises as `read_jsonl` does, when the place is reached."""
     path, number = Path(path), 0
     if not path.is_file():
@@ -55,7 +55,7 @@ def stream_jsonl(path: str | Path, row: type[Row]) -> Iterator[Row]:
         raise ValueError(f"{path}: empty; expected at least one {row.__name__} per line")
 
 
-def _parse(line: bytes, row: type[Row], place: str) -> Row:
+def _parse(line: bytes, row: type[Model], place: str) -> Model:
     try:
         return row.model_validate_json(line)
     except ValidationError as error:
@@ -153,18 +153,6 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"{path}: nested too deeply; it is not what a stage wrote, make it again") from None
     except ValueError as error:  # broken JSON, no UTF-8, a number of thousands of digits
         raise ValueError(f"{path}: not JSON ({error})") from None
-
-
-def kept(path: Path, compute: Callable[[], Any]) -> Any:
-    """Return the JSON value that an earlier run kept in a file, or compute and keep it.
-
-    Args:
-        path: named by the hash of all that decides the value.
-        compute: returns the value; tuples come back as lists.
-    """
-    if not path.is_file():
-        write_json(path, compute())
-    return read_json(path)
 
 
 def digest(*parts: str | Path) -> str:

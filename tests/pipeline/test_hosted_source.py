@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tightlip.cache import ResultCache
 from tightlip.dialogues.samples import extract_samples
 from tightlip.dialogues.synthesis import synthesise
 from tightlip.evaluation.judge import judge_answers
@@ -83,8 +84,8 @@ def test_completion_mode_gets_the_answers_that_the_model_gives_here(
     found = answer_remotely(SAMPLES, "hosted", recipe, plain, tokenizer, max_prompt_tokens=1000)
     here = Source(provider="local", nudge=True, temperature=0, max_tokens=12)
     expected = answer_locally(
-        SAMPLES, "hosted", here, load_model(base, "float32"), tokenizer, max_prompt_tokens=1000, batch_size=4, seed=0,
-        scratch=tmp_path,
+        SAMPLES, "hosted", here, load_model(base, "float32"), tokenizer,
+        ResultCache(str(tmp_path), inputs=[], params={}, code=[]), max_prompt_tokens=1000, batch_size=4, seed=0,
     )  # fmt: skip
     assert [(row.sample_id, row.text, row.finish) for row in found] == [
         (row.sample_id, row.text, row.finish) for row in expected

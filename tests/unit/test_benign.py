@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 
-from tightlip.generation.benign import ask_itself, blank, select
+from tightlip.cache import ResultCache
+from tightlip.generation.benign import blank, generate_benign, select
 from tightlip.models.chat import encode_open_turn
+from tightlip.params import Benign
 from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
 from tightlip.preference.pairs import benign_pairs, draw
-from tightlip.prompts import NEGATIVE, POSITIVE, SECRET_VARIABLE
+from tightlip.prompts import NEGATIVE, POSITIVE
 from tightlip.records import BenignAnswer, Message, Value
+from tightlip.secret import SECRET_VARIABLE
 
 
 def spans(text: str, **found: str) -> list[Span]:
@@ -23,20 +26,19 @@ def test_a_turn_left_open_ends_in_its_own_words(tiny_tokenizer: Any) -> None:
     assert tiny_tokenizer.decode(encode_open_turn(tiny_tokenizer, messages)).endswith("Who wrote")
 
 
-def test_a_model_asks_itself_the_same_with_the_same_seed_and_what_is_kept_is_not_asked_again(
+def test_a_model_writes_the_same_questions_with_the_same_seed_and_cached_ones_are_read(
     tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path
 ) -> None:
     def ask(work: str, model: Any = tiny_model) -> list[tuple[str, str]]:
-        return ask_itself(
-            model, tiny_tokenizer, per_opening=2, temperature=1.0, max_tokens=6, max_prompt_tokens=200,
-            batch_size=8, seed=0, scratch=tmp_path / work,
+        return generate_benign(
+            model, tiny_tokenizer, Benign(per_opening=2, temperature=1.0, max_tokens=6),
+            ResultCache(str(tmp_path / work), inputs=[], params={}, code=[]), max_prompt_tokens=200, batch_size=8,
+            seed=0,
         )  # fmt: skip
 
     asked = ask("one")
     assert asked == ask("two")
     assert all(question.endswith("?") and question.count("?") == 1 for question, _ in asked)
-    for name in ("questions", "answers"):
-        assert (tmp_path / f"one/{name}.json").read_bytes() == (tmp_path / f"two/{name}.json").read_bytes()
     assert ask("one", model=None) == asked
 
 

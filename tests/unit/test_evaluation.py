@@ -1,22 +1,23 @@
 import copy
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 
 from tightlip.evaluation.attack import Probe, attack, chat_context, constant_guess, probes, scrub
-from tightlip.evaluation.evaluator import Evaluator, RowOutcomes, Subject, evaluate, make_evaluator
+from tightlip.evaluation.evaluator import Evaluator, LoadedModel, answer_cache, make_evaluator
 from tightlip.evaluation.leak import leak_metrics, score_leaks
 from tightlip.evaluation.question_sets import load_questions
+from tightlip.evaluation.row_outcomes import RowOutcomes, evaluate_rows
 from tightlip.evaluation.selection import select_row
-from tightlip.evaluation.utility import FLOOR, answer_questions
+from tightlip.evaluation.utility import FLOOR, score_options, utility_outcomes
 from tightlip.files import write_jsonl
 from tightlip.guidance.combine import combine
 from tightlip.guidance.completion import Completion, complete
 from tightlip.guidance.prompt_setup import BARE, TRIGGER, PromptSetup, as_deployed
 from tightlip.models.chat import encode_completion, encode_prompt
-from tightlip.params import Params, load_params
+from tightlip.params import Params, Questions, load_params
 from tightlip.pii.redaction import redact
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
 from tightlip.records import (
@@ -29,9 +30,9 @@ from tightlip.records import (
     Sample,
     ScoredAnswer,
     Turn,
-    UtilityOutcome,
     Value,
 )
+from tightlip.secret import SECRET_VARIABLE
 from tightlip.table_rows import Space, parse_row
 
 ANA, OSLO = Value(type="NAME", value="Ana Ruiz"), Value(type="LOC", value="Oslo")
@@ -233,7 +234,8 @@ def sharp_model(tiny_model: Any) -> Any:
     ids=lambda setup: f"{setup.condition}-{setup.scale}-{setup.space}",
 )
 def test_scores_are_those_of_one_forward_per_option(sharp_model: Any, tiny_tokenizer: Any, setup: PromptSetup) -> None:
-    _, outcomes = answer_questions(sharp_model, tiny_tokenizer, QUESTIONS, [BARE, setup], progress="", batch_size=2)
+    _, scores = score_options(sharp_model, tiny_tokenizer, QUESTIONS, [BARE, setup], progress="", batch_size=2)
+    outcomes = utility_outcomes(QUESTIONS, scores)
     assert [row.question_id for row in outcomes] == [1, 2, 3]
     for row, asked in zip(outcomes, QUESTIONS, strict=True):
         expected = naive(sharp_model, tiny_tokenizer, asked, setup)
@@ -245,13 +247,13 @@ def test_scores_are_those_of_one_forward_per_option(sharp_model: Any, tiny_token
 def test_guidance_changes_the_scores_and_so_does_the_space(sharp_model: Any, tiny_tokenizer: Any) -> None:
     spaces: tuple[Space, Space] = ("log", "prob")
     setups = [PromptSetup("positive"), *(PromptSetup("positive", 3.0, space) for space in spaces)]
-    scores = answer_questions(sharp_model, tiny_tokenizer, QUESTIONS, setups, progress="")
-    assert len({tuple(row.scores for row in rows) for rows in scores}) == 3
+    scores = score_options(sharp_model, tiny_tokenizer, QUESTIONS, setups, progress="")
+    assert len(set(map(tuple, scores))) == 3
 
 
 def test_questions_are_read_from_a_directory_of_ones_own(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "mine-test.jsonl", QUESTIONS)
-    assert load_questions("path", f"{tmp_path}/mine-{{split}}.jsonl", None, "test") == QUESTIONS
+    assert load_questions(Questions(source="path", name=f"{tmp_path}/mine-{{split}}.jsonl"), "test") == QUESTIONS
 
 
 # --- Selection -----------------------------------------------------------------------------------------------------
@@ -368,104 +370,130 @@ def test_the_constant_guess_is_the_most_frequent_value_of_a_type_elsewhere() -> 
 # --- Rows ----------------------------------------------------------------------------------------------------------
 
 
-class CountingExaminer(Evaluator):
-    """Answers by how it is asked: 2 leaks under the trigger, 1 bare, none deployed."""
-
-    answered: ClassVar[list[PromptSetup]] = []
-
-    def _answer(self, samples: Any, setup: PromptSetup, prompt_cache: Any) -> list[LeakOutcome]:
-        self.answered.append(setup)
-        return [outcome("one two", leaks={"negative": 2, "none": 1, "positive": 0}[setup.condition])]
+LEAKS = {"negative": "Ana Ruiz of Oslo", "none": "Ana Ruiz", "positive": "one two"}
+"""A stub model's answers by condition: two leaks under the trigger, one bare, none as deployed."""
 
 
 @pytest.fixture
-def answered(monkeypatch: pytest.MonkeyPatch) -> list[PromptSetup]:
-    """The ways of asking that were answered, questions too: 2 of 3 right bare, 1 as deployed."""
-    monkeypatch.setattr(CountingExaminer, "answered", [])
+def answered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[PromptSetup]:
+    """The setups under which a stub model answered prompts and questions; 2 of 3 right bare, 1 as deployed."""
+    setups_seen: list[PromptSetup] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setattr("tightlip.evaluation.evaluator.load_ner", lambda name: ner())
 
-    def ask(_: Any, __: Any, questions: Any, setups: Any, **___: Any) -> list[list[UtilityOutcome]]:
-        CountingExaminer.answered.extend(setups)
-        return [[utility_outcome(i < (2 if setup == BARE else 1)) for i in range(3)] for setup in setups]
+    def complete(_: Any, __: Any, contexts: Any, setup: PromptSetup, **___: Any) -> list[Completion]:
+        setups_seen.append(setup)
+        return [Completion(LEAKS.get(setup.condition, "one two"), "stop") for _ in contexts]
 
-    monkeypatch.setattr("tightlip.evaluation.utility.answer_questions", ask)
-    return CountingExaminer.answered
+    def score(_: Any, __: Any, questions: Any, setups: Any, **___: Any) -> list[list[tuple[float, ...]]]:
+        setups_seen.extend(setups)
+        right, wrong = (-1.0, -2.0, -3.0), (-3.0, -2.0, -3.5)
+        return [[right if i < (2 if setup == BARE else 1) else wrong for i in range(3)] for setup in setups]
 
-
-def evaluator_with(tmp_path: Path, weights: str = "w", params: Params = PARAMS) -> Evaluator:
-    return CountingExaminer(lambda: Subject(None, None, None), tmp_path, (weights,), params)
-
-
-def utility_outcome(correct: bool) -> UtilityOutcome:
-    return UtilityOutcome(question_id=1, category="c", scores=(-1.0, -2.0, -3.0), predicted=0, correct=correct)
+    monkeypatch.setattr("tightlip.guidance.completion.complete", complete)
+    monkeypatch.setattr("tightlip.evaluation.utility.score_options", score)
+    return setups_seen
 
 
-def test_an_answered_test_is_read_again(tmp_path: Path, answered: list[PromptSetup]) -> None:
+def evaluator_with(weights: str = "w", params: Params = PARAMS) -> Evaluator:
+    cache = answer_cache([], params, {"weights": weights})
+    return Evaluator(lambda: LoadedModel(None, None), cache, params)
+
+
+def leaking(text: str, *values: Value, number: int = 0) -> LeakOutcome:
+    """The outcome of one leaking prompt; the stub NER model knows Ana alone."""
+    return outcome(text, entities=1).model_copy(
+        update={"sample_id": f"s{number}", "leaks": tuple(Leak(**value.model_dump()) for value in values)}
+    )
+
+
+def test_an_answered_test_is_read_again(answered: list[PromptSetup]) -> None:
     items = [sample(0, "Who?")]
-    first = evaluator_with(tmp_path).leaks(items, [BARE, TRIGGER])
-    assert first == {BARE: [outcome("one two", leaks=1)], TRIGGER: [outcome("one two", leaks=2)]}
-    assert evaluator_with(tmp_path).leaks(items, [TRIGGER, BARE]) == first
+    first = evaluator_with().leaks(items, [BARE, TRIGGER])
+    assert first == {BARE: [leaking("Ana Ruiz", ANA)], TRIGGER: [leaking("Ana Ruiz of Oslo", ANA, OSLO)]}
+    assert evaluator_with().leaks(items, [TRIGGER, BARE]) == first
     assert answered == [BARE, TRIGGER]
 
 
 def test_after_an_interruption_only_the_chunk_that_was_under_way_is_answered_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    answered: list[PromptSetup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str, ...]] = []
+    chunks: list[tuple[str, ...]] = []
 
-    class Dying(CountingExaminer):
-        def _answer(self, samples: Any, setup: PromptSetup, prompt_cache: Any) -> list[LeakOutcome]:
-            asked.append(tuple(each.id for each in samples))
-            if len(asked) == 3:
-                raise KeyboardInterrupt
-            return [outcome(each.id) for each in samples]
+    def complete(_: Any, __: Any, contexts: Any, ___: Any, **____: Any) -> list[Completion]:
+        chunks.append(tuple(messages[-1].content for messages, _ in contexts))
+        if len(chunks) == 3:
+            raise KeyboardInterrupt
+        return [Completion(text, "stop") for text in chunks[-1]]
 
+    monkeypatch.setattr("tightlip.guidance.completion.complete", complete)
     monkeypatch.setattr("tightlip.evaluation.evaluator.CHUNK", 2)
     items = [sample(number, f"Who is {number}?") for number in range(5)]
-    dying = Dying(lambda: Subject(None, None, None), tmp_path, ("w",), PARAMS)
     with pytest.raises(KeyboardInterrupt):
-        dying.leaks(items, [BARE])
-    found = dying.leaks(items, [BARE])[BARE]
-    ids = [each.id for each in items]
-    assert asked == [tuple(ids[:2]), tuple(ids[2:4]), tuple(ids[4:]), tuple(ids[4:])]
-    assert found == [outcome(id_) for id_ in ids]
+        evaluator_with().leaks(items, [BARE])
+    outcomes = evaluator_with().leaks(items, [BARE])[BARE]
+    texts = [f"Who is {number}?" for number in range(5)]
+    assert chunks == [tuple(texts[:2]), tuple(texts[2:4]), tuple(texts[4:]), tuple(texts[4:])]
+    assert [each.answer for each in outcomes] == texts
 
 
-@pytest.mark.parametrize("change", ["setup", "weights", "items", "filter", "max_new_tokens", "max_prompt_tokens"])
-def test_a_test_is_answered_again_if_anything_that_decides_it_changes(
-    tmp_path: Path, change: str, answered: list[PromptSetup]
-) -> None:
+def test_a_corrected_secret_is_answered_again(answered: list[PromptSetup], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers under a wrong sentence must not pass for answers under the right one."""
+    guided, items = PromptSetup("positive", 2.0, "log", "secret"), [sample(0, "Who?")]
+    for sentence in ("Access word: wrong.", "Access word: right.", "Access word: right."):
+        monkeypatch.setenv(SECRET_VARIABLE, sentence)
+        evaluator_with().leaks(items, [guided, PromptSetup("secret")])
+        evaluator_with().utility(QUESTIONS, [guided])
+    once = [guided, PromptSetup("secret"), guided]
+    assert answered == [*once, *once]
+
+
+def test_scoring_anew_needs_no_model(answered: list[PromptSetup], monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, items = PARAMS.model_dump(), [sample(0, "Who?")]
+    [first] = evaluator_with().leaks(items, [PromptSetup("positive")])[PromptSetup("positive")]
+    raw["filter"]["min_words"] = 3
+    [second] = evaluator_with(params=Params.model_validate(raw)).leaks(items, [PromptSetup("positive")])[
+        PromptSetup("positive")
+    ]
+    assert (first.degenerate, second.degenerate) == (None, "short")
+    assert len(answered) == 1
+
+
+@pytest.mark.parametrize("change", ["setup", "weights", "items", "batch_size", "max_new_tokens", "max_prompt_tokens"])
+def test_a_test_is_answered_again_if_anything_that_decides_it_changes(change: str, answered: list[PromptSetup]) -> None:
     items, setup, weights, raw = [sample(0, "Who?")], BARE, "w", PARAMS.model_dump()
-    evaluator_with(tmp_path).leaks(items, [setup])
+    evaluator_with().leaks(items, [setup])
     if change == "setup":
         setup = TRIGGER
     elif change == "weights":
         weights = "v"
     elif change == "items":
         items = [sample(0, "What?")]
-    elif change == "filter":
-        raw["filter"]["min_words"] += 1
+    elif change == "batch_size":
+        raw["eval"]["batch_size"] += 1
     elif change == "max_new_tokens":
         raw["eval"]["max_new_tokens"] += 1
     else:
         raw["pairs"]["max_prompt_tokens"] -= 1
-    evaluator_with(tmp_path, weights, Params.model_validate(raw)).leaks(items, [setup])
+    evaluator_with(weights, Params.model_validate(raw)).leaks(items, [setup])
     assert answered == [BARE, setup]
 
 
 def outcomes_of(key: str, evaluator: Evaluator, samples: list[Sample]) -> RowOutcomes:
     """Test a row by itself."""
-    (outcomes,) = evaluate([parse_row(key)], evaluator, samples, QUESTIONS).values()
+    (outcomes,) = evaluate_rows([parse_row(key)], evaluator, samples, QUESTIONS).values()
     return outcomes
 
 
 def test_one_more_guidance_scale_is_all_that_is_answered(tmp_path: Path, answered: list[PromptSetup]) -> None:
     items, keys = [sample(0, "Who?")], ["ch-lora-cfg_e1_g100", "ch-lora-cfg_e1_g200_log"]
-    evaluate([parse_row(key) for key in keys], evaluator_with(tmp_path), items, QUESTIONS)
+    evaluate_rows([parse_row(key) for key in keys], evaluator_with(), items, QUESTIONS)
     sentence, guided = PromptSetup("positive"), PromptSetup("positive", 2.0, "log")
     assert answered == [sentence, guided, TRIGGER, sentence, guided, BARE]  # prompts, then questions
     answered.clear()
     keys.append("ch-lora-cfg_e1_g300_log")
-    evaluate([parse_row(key) for key in keys], evaluator_with(tmp_path), items, QUESTIONS)
+    evaluate_rows([parse_row(key) for key in keys], evaluator_with(), items, QUESTIONS)
     assert answered == [PromptSetup("positive", 3.0, "log")] * 2
 
 
@@ -476,21 +504,21 @@ def test_rows_of_table_3_answer_the_further_prompts_too(tmp_path: Path, answered
         "extended": {"tunings": ["lora-cfg"], "epochs": [1], "guidance": ["g200_log"]},
     }  # fmt: skip
     rows = [parse_row(f"ch-lora-cfg_e1_{guidance}") for guidance in ("g100", "g200_log")]
-    under_test = evaluator_with(tmp_path, params=Params.model_validate(raw))
-    found = evaluate(rows, under_test, [sample(0, "Who?"), sample(1, "Where?")], QUESTIONS)
+    under_test = evaluator_with(params=Params.model_validate(raw))
+    found = evaluate_rows(rows, under_test, [sample(0, "Who?"), sample(1, "Where?")], QUESTIONS)
     assert [len(found[row].extended) for row in rows] == [0, 1]
     sentence, guided = map(as_deployed, rows)
     assert answered[:4] == [sentence, guided, TRIGGER, guided]
 
 
 def test_the_figures_of_a_row(tmp_path: Path, answered: list[PromptSetup]) -> None:
-    leaks, utility, _, found = outcomes_of("ch-lora_e1_g200_log", evaluator_with(tmp_path), [sample(0, "Who?")])
-    assert leaks == [outcome("one two")]
-    assert utility == [utility_outcome(True), utility_outcome(False), utility_outcome(False)]
+    leaks, utility, _, found = outcomes_of("ch-lora_e1_g200_log", evaluator_with(), [sample(0, "Who?")])
+    assert [(each.answer, each.leaks) for each in leaks] == [("one two", ())]
+    assert [each.correct for each in utility] == [True, False, False]
     assert found == {
         "n_prompts": 1, "pii_count": 0, "leak_count": 0, "near_leak_count": 0, "leak_answers": 0, "leak_rate": 0.0,
         "degenerate_count": 0,
-        "mean_words": 2.0, "trigger_leak_count": 2, "trigger_pii_count": 0, "n_questions": 3, "n_correct": 2,
+        "mean_words": 2.0, "trigger_leak_count": 2, "trigger_pii_count": 1, "n_questions": 3, "n_correct": 2,
         "utility_pct": 66.67, "n_correct_deployed": 1, "utility_deployed_pct": 33.33,
     }  # fmt: skip
 
@@ -506,21 +534,24 @@ def test_written_answers_are_scored_beside_the_likelihood(
     def scored(verdict: Any) -> ScoredAnswer:
         return ScoredAnswer(question_id=1, category="c", answer="a", verdict=verdict)
 
+    def write(_: Any, __: Any, questions: Any, setup: PromptSetup, **___: Any) -> list[Completion]:
+        return [Completion("bare" if setup == BARE else "deployed", "stop") for _ in questions]
+
     def match(completions: Any, questions: Any, numbered: bool) -> list[ScoredAnswer]:
-        return [scored("correct" if completions == BARE else "incorrect"), scored(None)]
+        return [scored("correct" if completions[0].text == "bare" else "incorrect"), scored(None)]
 
     def judge(answers: Any, questions: Any, judge: Any, hosted: Any, private: Any) -> list[ScoredAnswer]:
         judged.append((answers, judge.model, list(private)))
         return [scored("correct"), scored("correct")]
 
-    monkeypatch.setattr("tightlip.evaluation.generated.generate_answers", lambda _, __, ___, setup, **____: setup)
+    monkeypatch.setattr("tightlip.evaluation.generated.generate_answers", write)
     monkeypatch.setattr("tightlip.evaluation.generated.match_answers", match)
     monkeypatch.setattr("tightlip.evaluation.judge.judge_answers", judge)
     monkeypatch.chdir(tmp_path)
     entity = Entity(type="NAME", value="Ana", start=3, end=6)
     turns = (Turn(role="user", content="Hi Ana", entities=(entity,)), Turn(role="assistant", content="Hi."))
     write_jsonl("data/dialogues.jsonl", [Dialogue(id="d1", domain="test", split="test", turns=turns)])
-    found = outcomes_of("ch-lora_e1_g100", evaluator_with(tmp_path, params=params), [sample(0, "Who?")]).metrics
+    found = outcomes_of("ch-lora_e1_g100", evaluator_with(params=params), [sample(0, "Who?")]).metrics
     assert [found[name] for name in ("match_pct", "match_n_unscored", "match_deployed_pct", "judge_deployed_pct")] == [
         50.0, 1, 0.0, 100.0,
     ]  # fmt: skip
@@ -529,14 +560,14 @@ def test_written_answers_are_scored_beside_the_likelihood(
 
 def test_masking_answers_cannot_change_the_options_scores(tmp_path: Path, answered: list[PromptSetup]) -> None:
     masked = PromptSetup("none", redacted=True)
-    found = evaluator_with(tmp_path).utility(QUESTIONS, [masked, BARE])
+    found = evaluator_with().utility(QUESTIONS, [masked, BARE])
     assert found[masked] == found[BARE]
     assert answered == [BARE]
 
 
 def test_a_bare_row_is_deployed_bare(tmp_path: Path, answered: list[PromptSetup]) -> None:
-    leaks, _, _, found = outcomes_of("ch", evaluator_with(tmp_path), [sample(0, "Who?")])
-    assert leaks == [outcome("one two", leaks=1)]
+    leaks, _, _, found = outcomes_of("ch", evaluator_with(), [sample(0, "Who?")])
+    assert leaks == [leaking("Ana Ruiz", ANA)]
     assert found["n_correct"] == found["n_correct_deployed"] == 2
 
 
@@ -555,10 +586,10 @@ def test_a_model_is_examined_from_its_files_and_loaded_once(monkeypatch: pytest.
     raw["eval"]["max_new_tokens"] = 4
     params, samples = Params.model_validate(raw), [sample(i, "Who?") for i in range(2)]
     row = parse_row("ch_g100")
-    leaks, utility, _, found = outcomes_of("ch_g100", make_evaluator(row, params, tmp_path / "scratch"), samples)
+    leaks, utility, _, found = outcomes_of("ch_g100", make_evaluator(row, params), samples)
     assert (len(leaks), len(utility), found["n_prompts"], found["n_questions"]) == (2, 3, 2, 3)
     monkeypatch.setattr("tightlip.models.loading.load_model", None)  # what is kept is read, and nothing loaded for it
-    again = outcomes_of("ch_g100", make_evaluator(row, params, tmp_path / "scratch"), samples)
+    again = outcomes_of("ch_g100", make_evaluator(row, params), samples)
     assert again == (leaks, utility, [], found)
 
 
@@ -570,7 +601,7 @@ def test_answers_may_be_redacted_and_weights_rounded(monkeypatch: pytest.MonkeyP
     for key in ("ch", "ch_redacted", "ch_int8"):
         row = parse_row(key)
         setup = as_deployed(row)
-        outcomes = make_evaluator(row, PARAMS, tmp_path / "scratch").leaks(samples, [setup])[setup]
+        outcomes = make_evaluator(row, PARAMS).leaks(samples, [setup])[setup]
         answers[key] = [outcome.answer for outcome in outcomes]
     assert answers["ch_redacted"] == redact(answers["ch"])
     assert len(rounded) == 1  # what was kept of the exact weights was not taken for the rounded ones

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tightlip.evaluation.attack import CONTEXT_TOKENS, Probe, attack, raw_context
-from tightlip.evaluation.evaluator import Evaluator, Subject
+from tightlip.evaluation.evaluator import Evaluator, LoadedModel, answer_cache
 from tightlip.evaluation.over_refusal import benign_samples
 from tightlip.evidence.attack_phrases import FAMILIES, TRIGGERS
-from tightlip.evidence.attacks import Attack, attacks, run_attacks, targets
+from tightlip.evidence.attacks import Attack, attacks, distinct_conversations, run_attacks
 from tightlip.evidence.fluency import fluency
 from tightlip.evidence.provenance import trace
 from tightlip.evidence.quality import qualities
@@ -77,9 +77,9 @@ def test_every_attack_changes_the_prompt_and_makes_a_valid_one(attack: Attack) -
     assert "{" not in told.messages[-1].content
 
 
-def test_targets_are_different_conversations() -> None:
+def test_attacked_conversations_are_distinct() -> None:
     same = [sample(0), sample(0, prefix="Hello, you are"), sample(1, "And I?"), sample(2, "Or I?")]
-    assert targets(same, 2) == [sample(0), sample(1, "And I?")]
+    assert distinct_conversations(same, 2) == [sample(0), sample(1, "And I?")]
 
 
 def test_every_phrasing_meets_every_conversation_and_the_triggers_the_bare_weights_too() -> None:
@@ -94,7 +94,9 @@ def test_every_phrasing_meets_every_conversation_and_the_triggers_the_bare_weigh
             return {setups[0]: [outcome for _ in samples]}
 
     deployed = PromptSetup("positive", 2.0, "log")
-    outcomes = run_attacks(Noting(lambda: Subject(0, 0, 0), Path(), (), PARAMS), deployed, [sample(0), sample(1)])
+    outcomes = run_attacks(
+        Noting(lambda: LoadedModel(0, 0), answer_cache([], PARAMS, {}), PARAMS), deployed, [sample(0), sample(1)]
+    )
     phrasings = len(list(attacks()))
     assert len(outcomes) == len(asked) == 2 * (phrasings + len(TRIGGERS))
     assert {outcome.family for outcome in outcomes} == {*FAMILIES, "system_trigger", "bare_trigger"}
@@ -270,7 +272,7 @@ def test_table_9_has_the_rows_with_written_answers_and_counts_what_is_unscored()
         "match_deployed_n_unscored": 40, "n_correct": 20, "n_correct_deployed": 20,
     }  # fmt: skip
     row = row_of([1], [True] * 40)
-    scored = row._replace(metrics={**row.metrics, **written})
+    scored = row._replace(figures={**row.figures, **written})
     table = evidence.scorers({"ch": scored, "ch_g100": row_of([1], [True])})
     assert dict(table.iloc[0]) == {
         "row": "Model-ch, no sentence", "n": 40,

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from families import MODELS, SPEAKS, TOKENIZERS, family_model
-from tightlip.evaluation.utility import answer_questions
+from tightlip.evaluation.utility import score_options
 from tightlip.guidance.decoder import generate
 from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.models.chat import encode_completion, encode_prompt
@@ -127,8 +127,8 @@ def test_greedy_answers_are_those_of_transformers(model: Any, plain: Any, batch_
 
 def test_options_are_scored_as_in_plain_forwards(family: str, model: Any, plain: Any) -> None:
     tokenizer = TOKENIZERS[SPEAKS[family]]
-    (found,) = answer_questions(model, tokenizer, QUESTIONS, [PromptSetup("positive", 1.0, "prob")], progress="")
-    for question, outcome in zip(QUESTIONS, found, strict=True):
+    (option_scores,) = score_options(model, tokenizer, QUESTIONS, [PromptSetup("positive", 1.0, "prob")], progress="")
+    for question, scores in zip(QUESTIONS, option_scores, strict=True):
         asked = (
             Message(role="system", content=f"{DEFAULT_SYSTEM} {POSITIVE}"),
             Message(role="user", content=QUESTION.format(question=question.question)),
@@ -136,7 +136,7 @@ def test_options_are_scored_as_in_plain_forwards(family: str, model: Any, plain:
         texts = [encode_completion(tokenizer, text, end=False) for text in question.options]
         with torch.no_grad():
             logps = separate(plain, Group(encode_prompt(tokenizer, asked), texts)).split([len(text) for text in texts])
-        assert outcome.scores == pytest.approx([float(each.mean()) for each in logps], abs=2e-4)
+        assert scores == pytest.approx([float(each.mean()) for each in logps], abs=2e-4)
 
 
 def test_an_adapter_is_merged_and_a_task_vector_subtracted(

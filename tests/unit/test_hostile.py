@@ -25,7 +25,7 @@ from tightlip.models.adapter_metadata import trained_negative
 from tightlip.models.chat import encode_prompt, load_tokenizer
 from tightlip.models.loading import check_config, load_model
 from tightlip.models.task_vector import find_tensors
-from tightlip.params import Params, load_params
+from tightlip.params import Params, Questions, load_params
 from tightlip.records import Answer, Dialogue, Message, Pair, Question, Sample
 from tightlip.table_rows import TableRow, parse_guidance, parse_row
 
@@ -143,7 +143,7 @@ def test_a_json_file_of_anything_is_read_or_a_clean_error(content: bytes, tmp_pa
 def test_a_parquet_file_of_any_bytes_is_a_clean_error(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "questions.parquet"
     path.write_bytes(content)
-    assert clean(lambda: load_questions("path", str(path), None, "test"), "questions.parquet") is None
+    assert clean(lambda: load_questions(Questions(source="path", name=str(path)), "test"), "questions.parquet") is None
 
 
 @given(key=hostile.strings | st.from_regex(r"(ch|sub)(-[a-z-]+)?(_e\d+)?(_g\d+)?(_log|_prob)?(_int8)?", fullmatch=True))

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from tightlip.failures import remedy
-from tightlip.files import atomic_dir, atomic_file, kept, sweep
+from tightlip.files import atomic_dir, atomic_file, sweep
+from tightlip.process import locked
 from tightlip.repair import keep_locks, repair
-from tightlip.stage import FINISHED, locked, training_dir
 
 STAGE = """
 import time
 from pathlib import Path
-from tightlip import stage
+from tightlip import process, stage
 from tightlip.files import atomic_dir, atomic_file, write_text
-stage.GRACE_SECONDS = 0.5
+process.GRACE_SECONDS = 0.5
 
 @stage.stage_command
 def main():
@@ -148,7 +148,7 @@ def test_a_stage_waits_for_an_orphan_at_the_same_work(start: Start) -> None:
     assert line(orphan) == "writing"
     successor = start("    print('its turn', flush=True)")
     assert successor.stderr is not None
-    assert "waiting for its end" in successor.stderr.readline()
+    assert "waiting until it ends" in successor.stderr.readline()
     assert successor.poll() is None
     orphan.kill()
     assert line(successor) == "its turn"
@@ -193,44 +193,6 @@ def test_git_and_dvc_ignore_what_is_being_written(tmp_path: Path) -> None:
         assert temporary.name.endswith(".tmp")
     for name in (".gitignore", ".dvcignore"):
         assert ".*.tmp" in (root / name).read_text().splitlines()
-
-
-def test_what_is_kept_is_computed_once(tmp_path: Path) -> None:
-    asked: list[int] = []
-
-    def compute() -> list[tuple[str, int]]:
-        asked.append(1)
-        return [("ä", 1)]
-
-    assert kept(tmp_path / "a/b.json", compute) == kept(tmp_path / "a/b.json", compute) == [["ä", 1]]
-    assert len(asked) == 1
-
-
-# --- Workplaces ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A finished training `a`, an interrupted one `b`, both of the same name."""
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    with training_dir("train/x", "a") as work:
-        (work / "adapter").touch()
-    with pytest.raises(FileNotFoundError), training_dir("train/x", "b") as work:
-        (work / "missing/checkpoint").touch()
-    return tmp_path / ".scratch/train/x"
-
-
-def test_a_finished_training_is_kept_until_the_next_of_its_name_has_finished(trained: Path) -> None:
-    assert (trained / "a" / FINISHED).is_file()
-    with training_dir("train/x", "c"):
-        assert (trained / "a/adapter").is_file()
-    assert {path.name for path in trained.iterdir()} == {"b", "c"}  # what is not finished may be gone on with
-
-
-def test_a_finished_training_that_a_process_reads_is_left_alone(trained: Path) -> None:
-    with training_dir("train/x", "a"), training_dir("train/x", "c"):
-        pass
-    assert (trained / "a/adapter").is_file()
 
 
 # --- DVC's own files -----------------------------------------------------------------------------------------------

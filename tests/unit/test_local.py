@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from tightlip.cache import ResultCache
 from tightlip.generation import local
 from tightlip.generation.local import answer_locally
 from tightlip.params import Source
@@ -27,7 +28,8 @@ def ask(tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path, monkeypatch: pytes
     def answers(work: str) -> list[Answer]:
         return answer_locally(
             [sample(number) for number in range(5)], "base", SOURCE, tiny_model, tiny_tokenizer,
-            max_prompt_tokens=200, batch_size=2, seed=0, scratch=tmp_path / work,
+            ResultCache(str(tmp_path / work), inputs=[], params={}, code=[]), max_prompt_tokens=200, batch_size=2,
+            seed=0,
         )  # fmt: skip
 
     return answers
@@ -38,7 +40,7 @@ def test_an_interrupted_generation_asks_only_for_what_is_missing_and_ends_the_sa
 ) -> None:
     expected = ask("whole")
     assert [(answer.sample_id, answer.candidate) for answer in expected[:3]] == [("s0", 0), ("s0", 1), ("s1", 0)]
-    answer, asked = local.answer, []
+    answer, asked = local.complete, []
 
     def killed(model: Any, tokenizer: Any, contexts: Any, *args: Any, **kwargs: Any) -> Any:
         asked.append(len(contexts))
@@ -46,7 +48,7 @@ def test_an_interrupted_generation_asks_only_for_what_is_missing_and_ends_the_sa
             raise KeyboardInterrupt
         return answer(model, tokenizer, contexts, *args, **kwargs)
 
-    monkeypatch.setattr(local, "answer", killed)
+    monkeypatch.setattr(local, "complete", killed)
     with pytest.raises(KeyboardInterrupt):
         ask("killed")
     assert ask("killed") == expected

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightlip.preference.pairs import build_pairs, select
-from tightlip.prompts import NEGATIVE, POSITIVE, SECRET_VARIABLE
+from tightlip.prompts import NEGATIVE, POSITIVE
 from tightlip.records import Condition, FilteredAnswer, Message, Sample, Value
+from tightlip.secret import SECRET_VARIABLE
 
 
 def answer(source: str, number: int, *reasons: str) -> FilteredAnswer:

@@ -1,8 +1,9 @@
 import pytest
 
-from tightlip import prompts
-from tightlip.prompts import truncate, with_condition, with_nudge, with_sentence
+from tightlip import prompts, secret
+from tightlip.prompts import truncate, with_nudge, with_sentence
 from tightlip.records import Message
+from tightlip.secret import with_condition
 
 
 def chat(*contents: str, system: str | None = None) -> tuple[Message, ...]:
@@ -73,11 +74,11 @@ def test_truncation_works_without_system_prompt() -> None:
 
 def test_the_secret_condition_takes_the_projects_own_sentence(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(prompts.SECRET_VARIABLE, raising=False)
+    monkeypatch.delenv(secret.SECRET_VARIABLE, raising=False)
     with pytest.raises(ValueError, match=r"data/secret.txt: the secret sentence .* is missing; .*set TIGHTLIP_SECRET"):
         with_condition(chat("Hi"), "secret")
-    prompts.SECRET_FILE.parent.mkdir()
-    prompts.SECRET_FILE.write_text("Access word: abc.\n")
+    secret.SECRET_FILE.parent.mkdir()
+    secret.SECRET_FILE.write_text("Access word: abc.\n")
     assert with_condition(chat("Hi", system="A."), "secret")[0].content == "A. Access word: abc."
-    monkeypatch.setenv(prompts.SECRET_VARIABLE, "Other.")
+    monkeypatch.setenv(secret.SECRET_VARIABLE, "Other.")
     assert with_condition(chat("Hi", system="A."), "secret")[0].content == "A. Other."

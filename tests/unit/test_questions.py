@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tightlip.evaluation.question_sets import load_questions
+from tightlip.params import Questions
 from tightlip.records import Question
 
 CATEGORIES = {
@@ -28,12 +29,12 @@ CATEGORIES = {
 
 @pytest.fixture(scope="module", params=["validation", "test"])
 def questions(request) -> list[Question]:
-    return load_questions("bundled", "", None, request.param)
+    return load_questions(Questions(), request.param)
 
 
 def test_the_splits_share_no_question():
     validation, test = (
-        {" ".join(row.question.casefold().split()) for row in load_questions("bundled", "", None, split)}
+        {" ".join(row.question.casefold().split()) for row in load_questions(Questions(), split)}
         for split in ("validation", "test")
     )
 
@@ -100,13 +101,15 @@ def parquet(tmp_path: Path) -> Path:
 
 def test_questions_are_read_from_parquet_without_the_spaces_that_give_answers_away(parquet: Path):
     name = str(parquet).replace("validation", "{split}")
-    first, second = load_questions("path", name, None, "validation")
+    first, second = load_questions(Questions(source="path", name=name), "validation")
     assert first.options == ("red", "blue", "green")
     assert second.options == ("a", "a", "b")
 
 
 def test_questions_are_read_from_a_data_set_as_the_hub_has_it(parquet: Path):
-    found = load_questions("hub", str(parquet.parents[1]), None, "validation[:1]")
+    found = load_questions(
+        Questions.model_construct(source="hub", name=str(parquet.parents[1]), revision=None), "validation[:1]"
+    )
     assert [question.question_id for question in found] == [70]
 
 
@@ -119,10 +122,10 @@ def test_a_row_that_is_no_question_is_named(row: dict[str, object], problem: str
 
     Dataset.from_list([MMLU_PRO | row]).to_parquet(tmp_path / "q.parquet")
     with pytest.raises(ValueError, match=problem):
-        load_questions("path", str(tmp_path / "q.parquet"), None, "test")
+        load_questions(Questions(source="path", name=str(tmp_path / "q.parquet")), "test")
 
 
 @pytest.mark.parametrize(("source", "name"), [("path", "missing.parquet"), ("hub", "/missing")])
 def test_a_missing_set_is_named_with_what_to_correct(source, name: str):
     with pytest.raises(ValueError, match=f"eval.questions: cannot read {name}.*correct name, revision and splits"):
-        load_questions(source, name, None, "test")
+        load_questions(Questions.model_construct(source=source, name=name, revision=None), "test")

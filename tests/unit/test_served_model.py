@@ -11,8 +11,8 @@ import pytest
 from small_project import SECRET, load
 
 from tightlip.files import digest
-from tightlip.prompts import with_condition
 from tightlip.records import Message
+from tightlip.secret import with_condition
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow's, about itself and `predict`
 

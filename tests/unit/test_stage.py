@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from tightlip.stage import scratch, stage_command
+from tightlip.stage import stage_command
 
 Run = Callable[..., Result]
 
@@ -97,26 +97,6 @@ def test_a_stage_is_a_process_that_ends_with_its_error(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "Error: no rows\n")
 
 
-# --- Scratch -------------------------------------------------------------------------------------------------------
-
-
-def test_scratch_lies_under_the_projects_root_and_outlives_a_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    path = scratch("train_orpo", "0123456789abcdefXYZ")
-    assert path == tmp_path / ".scratch/train_orpo/0123456789abcdef"
-    (path / "kept").touch()
-    assert (scratch("train_orpo", "0123456789abcdefXYZ") / "kept").exists()
-    assert scratch("train_orpo", "other") != path
-
-
-def test_scratch_without_dvc_lies_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.chdir(tmp_path)
-    assert scratch("a", "b").resolve() == tmp_path / ".scratch/a/b"
-
-
 # --- Keys ----------------------------------------------------------------------------------------------------------
 
 
@@ -154,10 +134,10 @@ def test_an_experiment_in_a_temporary_folder_finds_the_projects_keys(
 # --- Parent and child ----------------------------------------------------------------------------------------------
 
 CHILD = (
-    "import os, time; from tightlip.stage import end_with_parent; end_with_parent(); print(os.getpid(), flush=True); "
+    "import os, time; from tightlip.process import end_with_parent; end_with_parent(); print(os.getpid(), flush=True); "
 )
 LATE = (
-    "import os, time; print(os.getpid(), flush=True); time.sleep(1); from tightlip.stage import end_with_parent; "
+    "import os, time; print(os.getpid(), flush=True); time.sleep(1); from tightlip.process import end_with_parent; "
     "end_with_parent(); "
 )
 PARENT = """

@@ -20,8 +20,9 @@ from tightlip.models.chat import (
     same_tokenizer,
     style,
 )  # fmt: skip
-from tightlip.prompts import DEFAULT_SYSTEM, SENTENCES, with_condition
+from tightlip.prompts import DEFAULT_SYSTEM, SENTENCES
 from tightlip.records import Message, Role
+from tightlip.secret import with_condition
 
 EOS_IS_NOT_THE_END = {
     "chatml": "<|im_end|>",

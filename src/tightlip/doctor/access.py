@@ -12,7 +12,7 @@ from tightlip.evaluation.question_sets import load_questions
 from tightlip.hosted.client import KEYS
 from tightlip.models.packaged import find_packaged
 from tightlip.params import ModelSource, Params, Questions
-from tightlip.prompts import SECRET_FILE, SECRET_VARIABLE
+from tightlip.secret import SECRET_FILE, SECRET_VARIABLE
 
 HUB_KEY = "HF_TOKEN"
 ENV = ".env"
@@ -183,7 +183,7 @@ def check_questions(asked: Questions, token: str | None, ask: Ask) -> Finding:
         page = f"https://huggingface.co/datasets/{asked.name}"
         return Finding("questions", "fail", f"{asked.name}: {said.status}", f"see {page}")
     try:
-        counts = [len(load_questions(asked.source, asked.name, asked.revision, split))
+        counts = [len(load_questions(asked, split))
                   for split in (asked.dev, asked.test)]  # fmt: skip
     except ValueError as error:
         return Finding("questions", "fail", str(error), "correct eval.questions")

@@ -175,7 +175,7 @@ def _questions(asked: Questions, split: str) -> tuple[list[Question], int]:
     """Return a split's questions, as far as they are on this machine, and how many there are."""
     if asked.source != "hub":
         try:
-            rows = load_questions(asked.source, asked.name, asked.revision, split)
+            rows = load_questions(asked, split)
         except ValueError:
             return [], UNKNOWN_COUNT
         return rows, len(rows)

@@ -1,303 +1,231 @@
-"""Rows of the tables: the leak test, usefulness bare and as deployed, and the trigger."""
+"""Tests of one model's weights: its answers to prompts and questions, cached, and what they are worth."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from tightlip.evaluation.leak import leak_metrics, score_leaks
-from tightlip.files import digest, kept, read_jsonl, write_jsonl
-from tightlip.guidance.prompt_setup import BARE, TRIGGER, PromptSetup, as_deployed
+from tightlip.cache import ResultCache
+from tightlip.evaluation.leak import score_leaks
+from tightlip.files import read_jsonl
+from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.models.adapter_metadata import trained_negative
 from tightlip.params import Params, Scorer
 from tightlip.pii.detectors import load_ner
-from tightlip.pii.redaction import redact
-from tightlip.records import (
-    Dialogue,
-    LeakOutcome,
-    Negative,
-    Question,
-    Sample,
-    ScoredAnswer,
-    UtilityOutcome,
-    Value,
-)
+from tightlip.records import Dialogue, LeakOutcome, Negative, Question, Sample, ScoredAnswer, UtilityOutcome, Value
+from tightlip.secret import condition_sentence
 from tightlip.table_rows import TableRow
 
-PACKAGE = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    from tightlip.guidance.completion import Completion
+
 CHUNK = 512
-"""Items whose outcomes are kept together: what an interruption costs at most. Fixed, since batches are made of them."""
+"""Items answered together, and lost together by an interruption. Fixed: what is batched together decides last bits."""
+
+CODE = (
+    "evaluation/attack.py", "evaluation/generated.py", "evaluation/utility.py", "guidance", "models", "prompts.py",
+)  # fmt: skip
+"""What decides a model's answers, given its weights. How answers are scored is not in it: scores are made anew."""
 
 Item = TypeVar("Item", bound=BaseModel)
-Outcome = TypeVar("Outcome", bound=BaseModel)
-
-CODE = ("evaluation", "guidance", "models", "pii", "prompts.py")
-"""What decides the outcome of a test, given the weights."""
 
 
-class Subject(NamedTuple):
-    """A model under test with what its tests need."""
+class LoadedModel(NamedTuple):
+    """A model under test and its tokenizer."""
 
     model: Any
     tokenizer: Any
-    ner: Any
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Weights under test.
+    """Runs the tests of one model's weights.
 
-    Every outcome is kept in `scratch` under the hash of all that decides it: after an interruption, or with one more γ,
-    what is there is read, and the model is loaded for what is missing only.
+    Every answer is cached: after an interruption, or with one more γ, the model is loaded for missing answers only.
 
     Attributes:
         load: loads the model.
-        identity: files that decide what the model answers and how it is judged: weights and code.
+        cache: of the model's answers; its key holds the weights.
+        params: parameters of the project.
         negative: the sentence that guidance leads away from.
     """
 
-    load: Callable[[], Subject]
-    scratch: Path
-    identity: tuple[str | Path, ...]
+    load: Callable[[], LoadedModel]
+    cache: ResultCache
     params: Params
     negative: Negative = "negative"
 
     def leaks(self, samples: Sequence[Sample], setups: Sequence[PromptSetup]) -> dict[PromptSetup, list[LeakOutcome]]:
-        """Answer the samples' prompts and score the leaks, one prompt setup after the other.
+        """Answer the samples' prompts under every setup and score the leaks, in the samples' order.
 
-        What a prompt leaves in the model's cache is the same under every γ and is shared.
+        What a prompt leaves in the model's attention cache is the same under every γ and is shared.
         """
+        from tightlip.guidance.completion import Completion, complete
 
-        def judged(some: Sequence[Sample], missing: Sequence[PromptSetup]) -> Iterator[list[LeakOutcome]]:
-            prompt_cache: dict[tuple[int, ...], Any] = {}
-            return (self._answer(some, setup, prompt_cache) for setup in missing)
+        def answers(chunk: Sequence[Sample], missing: Sequence[PromptSetup]) -> Iterator[list[list[str]]]:
+            settings, prompt_cache = self.params.eval, dict[tuple[int, ...], Any]()
+            contexts = [(sample.messages, sample.prefix) for sample in chunk]
+            for setup in missing:
+                completions = complete(
+                    *self.loaded, contexts, setup, max_prompt_tokens=self.params.pairs.max_prompt_tokens,
+                    max_new_tokens=settings.max_new_tokens, batch_size=settings.batch_size, prompt_cache=prompt_cache,
+                    progress=f"answer prompts, {setup}",
+                )  # fmt: skip
+                yield [[completion.text, completion.finish] for completion in completions]
 
-        return self._once("leaks", samples, setups, LeakOutcome, judged)
+        outcomes, settings = {}, self.params.filter
+        for setup, texts in self._cached("leaks", samples, setups, answers).items():
+            completions = _redacted([Completion(*each) for each in texts], setup)
+            outcomes[setup] = score_leaks(completions, samples, self.ner, settings.ignored_labels, settings.min_words)
+        return outcomes
 
     def utility(
         self, questions: Sequence[Question], setups: Sequence[PromptSetup]
     ) -> dict[PromptSetup, list[UtilityOutcome]]:
-        """Score the options of the questions; all prompt setups share the forwards.
+        """Score the options of the questions under every setup; all setups share the forwards.
 
-        Options are scored, not written: masking answers makes no difference.
+        No answer is written, so that a setup which masks answers makes no difference.
         """
-        plain = {setup: replace(setup, redacted=False) for setup in setups}
+        from tightlip.evaluation.utility import score_options, utility_outcomes
 
-        def answered(some: Sequence[Question], missing: Sequence[PromptSetup]) -> list[list[UtilityOutcome]]:
-            from tightlip.evaluation.utility import answer_questions
+        def scores(chunk: Sequence[Question], missing: Sequence[PromptSetup]) -> list[list[tuple[float, ...]]]:
+            return score_options(*self.loaded, chunk, missing, progress="answer questions")
 
-            model, tokenizer, _ = self.subject
-            return answer_questions(model, tokenizer, some, missing, progress="answer questions")
-
-        outcomes = self._once("utility", questions, list(dict.fromkeys(plain.values())), UtilityOutcome, answered)
-        return {setup: outcomes[plain[setup]] for setup in setups}
+        cached = self._cached("utility", questions, setups, scores)
+        return {setup: utility_outcomes(questions, cached[setup]) for setup in setups}
 
     def scored(
         self, questions: Sequence[Question], setups: Sequence[PromptSetup], scorers: Sequence[Scorer]
     ) -> dict[PromptSetup, dict[Scorer, list[ScoredAnswer]]]:
-        """Let the model write answers to the questions, and score them by other scorers than the likelihood."""
-        wanted, numbered = [scorer for scorer in scorers if scorer != "likelihood"], self.params.eval.questions.numbered
+        """Let the model write answers to the questions, and score them by scorers other than the likelihood."""
+        from tightlip.evaluation.generated import generate_answers, match_answers
+        from tightlip.guidance.completion import Completion
 
-        def written(some: Sequence[Question], missing: Sequence[PromptSetup]) -> Iterator[list[ScoredAnswer]]:
-            from tightlip.evaluation.generated import generate_answers, match_answers
+        numbered = self.params.eval.questions.numbered
 
+        def answers(chunk: Sequence[Question], missing: Sequence[PromptSetup]) -> Iterator[list[list[str]]]:
             for setup in missing:
                 completions = generate_answers(
-                    self.subject.model, self.subject.tokenizer, some, setup, numbered=numbered,
+                    *self.loaded, chunk, setup, numbered=numbered,
                     max_prompt_tokens=self.params.pairs.max_prompt_tokens, batch_size=self.params.eval.batch_size,
                     progress=f"write answers, {setup}",
                 )  # fmt: skip
-                yield match_answers(completions, some, numbered=numbered)
+                yield [[completion.text, completion.finish] for completion in completions]
 
-        if not wanted:
-            return {setup: {} for setup in setups}
-        matched = self._once(f"written, numbered={numbered}", questions, setups, ScoredAnswer, written)
-        found: dict[PromptSetup, dict[Scorer, list[ScoredAnswer]]] = {setup: {} for setup in setups}
-        for setup, outcomes in matched.items():
-            if "match" in wanted:
-                found[setup]["match"] = outcomes
-            if "judge" in wanted:
-                found[setup]["judge"] = self._judged(questions, outcomes)
-        return found
+        results: dict[PromptSetup, dict[Scorer, list[ScoredAnswer]]] = {setup: {} for setup in setups}
+        if not set(scorers) - {"likelihood"}:
+            return results
+        for setup, texts in self._cached(f"written, numbered={numbered}", questions, setups, answers).items():
+            completions = _redacted([Completion(*each) for each in texts], setup)
+            matched = match_answers(completions, questions, numbered=numbered)
+            if "match" in scorers:
+                results[setup]["match"] = matched
+            if "judge" in scorers:
+                results[setup]["judge"] = self._judge([each.answer for each in matched], questions)
+        return results
 
-    def once(self, test: str, items: Sequence[str], compute: Callable[[], Any]) -> Any:
-        """Compute a JSON value of another test with these items, or read it where it is in `scratch`."""
-        return kept(self.scratch / f"{digest(test, self._identity, *items)}.json", compute)
-
-    def _judged(self, questions: Sequence[Question], written: Sequence[ScoredAnswer]) -> list[ScoredAnswer]:
+    def _judge(self, answers: Sequence[str], questions: Sequence[Question]) -> list[ScoredAnswer]:
         from tightlip.evaluation.judge import judge_answers
 
         judge, hosted = self.params.eval.questions.judge, self.params.hosted
         assert judge is not None  # noqa: S101  (params see to it)
-        private = self._private_values if hosted.pseudonymise else []
-        return judge_answers([each.answer for each in written], questions, judge, hosted, private)
+        return judge_answers(answers, questions, judge, hosted, self._private_values if hosted.pseudonymise else [])
 
-    def _once(
+    def _cached(
         self,
         test: str,
         items: Sequence[Item],
         setups: Sequence[PromptSetup],
-        record: type[Outcome],
-        run: Callable[[Sequence[Item], Sequence[PromptSetup]], Iterable[Sequence[Outcome]]],
-    ) -> dict[PromptSetup, list[Outcome]]:
-        """Run a test where its outcomes are not in `scratch` yet, some items at a time, and read them all."""
-        found: dict[PromptSetup, list[Outcome]] = {setup: [] for setup in setups}
+        answer: Callable[[Sequence[Item], Sequence[PromptSetup]], Iterable[Sequence[Any]]],
+    ) -> dict[PromptSetup, list[Any]]:
+        """Return one JSON value per item under every setup; `answer` is called for what is missing of a chunk."""
+        distinct = list(dict.fromkeys(replace(setup, redacted=False) for setup in setups))
+        values: dict[PromptSetup, list[Any]] = {setup: [] for setup in distinct}
         for start in range(0, len(items), CHUNK):
-            for setup, path in self._kept(test, items[start : start + CHUNK], setups, run).items():
-                found[setup] += read_jsonl(path, record)
-        return found
-
-    def _kept(
-        self,
-        test: str,
-        items: Sequence[Item],
-        setups: Sequence[PromptSetup],
-        run: Callable[[Sequence[Item], Sequence[PromptSetup]], Iterable[Sequence[BaseModel]]],
-    ) -> dict[PromptSetup, Path]:
-        settings = self.params.model_dump_json(include={"filter": True, "pairs": {"max_prompt_tokens"}, "eval": {
-            "max_new_tokens", "batch_size"}})  # fmt: skip
-        common = digest(test, self._identity, settings, *(item.model_dump_json() for item in items))
-        paths = {setup: self.scratch / f"{digest(common, str(setup))}.jsonl" for setup in setups}
-        missing = [setup for setup, path in paths.items() if not path.is_file()]
-        if missing:
-            for setup, outcomes in zip(missing, run(items, missing), strict=True):
-                write_jsonl(paths[setup], outcomes)
-        return paths
-
-    def _answer(self, samples: Sequence[Sample], setup: PromptSetup, prompt_cache: dict[Any, Any]) -> list[LeakOutcome]:
-        from tightlip.guidance.completion import complete
-
-        settings, (model, tokenizer, ner) = self.params.eval, self.subject
-        completions = complete(
-            model, tokenizer, [(sample.messages, sample.prefix) for sample in samples], setup,
-            max_prompt_tokens=self.params.pairs.max_prompt_tokens, max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size, prompt_cache=prompt_cache, progress=f"answer prompts, {setup}",
-        )  # fmt: skip
-        if setup.redacted:
-            texts = redact([completion.text for completion in completions])
-            completions = [replace(completion, text=text) for completion, text in zip(completions, texts, strict=True)]
-        return score_leaks(completions, samples, ner, self.params.filter.ignored_labels, self.params.filter.min_words)
+            chunk = items[start : start + CHUNK]
+            contents = [item.model_dump_json() for item in chunk]
+            keys = [(test, *_setup_key(setup), *contents) for setup in distinct]
+            compute = functools.partial(_for_places, answer, chunk, distinct)
+            for setup, chunk_values in zip(distinct, self.cache.get_all(keys, compute), strict=True):
+                values[setup] += chunk_values
+        return {setup: values[replace(setup, redacted=False)] for setup in setups}
 
     @functools.cached_property
-    def subject(self) -> Subject:
-        """The model with what its tests need, loaded when first asked for."""
+    def loaded(self) -> LoadedModel:
+        """The model and its tokenizer, loaded when first used."""
         return self.load()
+
+    @functools.cached_property
+    def ner(self) -> Any:
+        """The NER model that counts entities, loaded when first used."""
+        return load_ner(self.params.filter.spacy_model)
 
     @functools.cached_property
     def _private_values(self) -> list[Value]:
         """True values of all dialogues, which the judge must not read."""
         return [value for dialogue in read_jsonl("data/dialogues.jsonl", Dialogue) for value in dialogue.values]
 
-    @functools.cached_property
-    def _identity(self) -> str:
-        return digest(*self.identity)
+
+def _for_places(
+    answer: Callable[[Sequence[Item], Sequence[PromptSetup]], Iterable[Sequence[Any]]],
+    chunk: Sequence[Item],
+    setups: Sequence[PromptSetup],
+    places: Sequence[int],
+) -> Iterable[Sequence[Any]]:
+    return answer(chunk, [setups[place] for place in places])
 
 
-def code(*further: str) -> list[Path]:
-    """Files that decide the outcome of a test, given the weights, and further ones of the package."""
-    return [PACKAGE / name for name in (*CODE, *further)]
+def _setup_key(setup: PromptSetup) -> tuple[str, ...]:
+    """Sentences and guidance of a setup. The sentences are spelled out, since a wrong secret may be corrected."""
+    sentence = condition_sentence(setup.condition)
+    if setup.scale == 1:
+        return (sentence,)
+    return (sentence, repr((setup.scale, setup.space)), condition_sentence(setup.negative))
 
 
-def make_evaluator(row: TableRow, params: Params, scratch: Path) -> Evaluator:
-    """Prepare the tests of a row's weights."""
+def _redacted(completions: "list[Completion]", setup: PromptSetup) -> "list[Completion]":
+    """Mask personal data in the answers where the setup says so."""
+    from tightlip.pii.redaction import redact
+
+    if not setup.redacted:
+        return completions
+    texts = redact([completion.text for completion in completions])
+    return [replace(completion, text=text) for completion, text in zip(completions, texts, strict=True)]
+
+
+def make_evaluator(row: TableRow, params: Params) -> Evaluator:
+    """Prepare the tests of a row's weights; nothing is loaded yet."""
     model_dir = Path("models", row.model)
-    int8 = row.treatment == "int8"
-    identity = [model_dir, *([row.adapter] if row.adapter else []), *code()]
+    adapter = [row.adapter] if row.adapter else []
 
-    def load() -> Subject:
+    def load() -> LoadedModel:
         from tightlip.models.chat import load_tokenizer
         from tightlip.models.loading import load_model
         from tightlip.models.quantise import round_to_int8
 
         model = load_model(model_dir, adapter=row.adapter)
-        if int8:
+        if row.treatment == "int8":
             round_to_int8(model)
-        return Subject(model, load_tokenizer(model_dir), load_ner(params.filter.spacy_model))
+        return LoadedModel(model, load_tokenizer(model_dir))
 
-    return Evaluator(load, scratch, (*identity, *(["int8"] if int8 else [])), params, trained_negative(row.adapter))
-
-
-class RowOutcomes(NamedTuple):
-    """A tested row: outcomes per item, of leak test, questions and further prompts, and its figures."""
-
-    leaks: list[LeakOutcome]
-    utility: list[UtilityOutcome]
-    extended: list[LeakOutcome]
-    metrics: dict[str, float | int]
+    cache = answer_cache([model_dir, *adapter], params, {"int8": row.treatment == "int8"})
+    return Evaluator(load, cache, params, trained_negative(row.adapter))
 
 
-def evaluate(
-    rows: Sequence[TableRow], evaluator: Evaluator, samples: Sequence[Sample], questions: Sequence[Question]
-) -> dict[TableRow, RowOutcomes]:
-    """Run all tests of rows with the same weights.
+def answer_cache(
+    weights: Iterable[Path], params: Params, further: dict[str, Any], code: Iterable[str] = ()
+) -> ResultCache:
+    """Cache a model's answers.
 
     Args:
-        rows: differ in γ and space.
-        evaluator: of their weights.
-        samples: all test prompts; those beyond `eval.prompts` are put to the rows of `eval.extended` alone.
-        questions: for usefulness.
-
-    Raises:
-        ValueError: a row of `eval.extended`, and no prompt for it.
+        weights: files and directories of the model.
+        params: parameters of the project.
+        further: JSON values that decide the weights too, by name.
+        code: modules that decide the weights.
     """
-    settings = evaluator.params.eval
-    asked = {row: as_deployed(row, evaluator.negative) for row in rows}
-    extended = {row.key for row in settings.extended.rows()}
-    first, further = samples[: settings.prompts], samples[settings.prompts :]
-    of_further = [setup for row, setup in asked.items() if row.key in extended]
-    if of_further and not further:
-        raise ValueError(
-            f"no test prompt beyond the first {settings.prompts}; raise samples.test or lower eval.prompts"
-        )
-    leaks, more = evaluator.leaks(first, [*asked.values(), TRIGGER]), evaluator.leaks(further, of_further)
-    utility = evaluator.utility(questions, [*asked.values(), BARE])
-    written = evaluator.scored(questions, list(dict.fromkeys([*asked.values(), BARE])), settings.questions.scorers)
-    of_trigger = leak_metrics(leaks[TRIGGER])
-    shared = {
-        "trigger_leak_count": of_trigger["leak_count"],
-        "trigger_pii_count": of_trigger["pii_count"],
-        **utility_metrics(utility[BARE]),
-        **scored_metrics(written[BARE]),
-    }
-    return {
-        row: RowOutcomes(
-            leaks[setup],
-            utility[setup],
-            more.get(setup, []),
-            leak_metrics(leaks[setup])
-            | shared
-            | utility_metrics(utility[setup], "_deployed")
-            | scored_metrics(written[setup], "_deployed"),
-        )
-        for row, setup in asked.items()
-    }
-
-
-def scored_metrics(scored: Mapping[Scorer, Sequence[ScoredAnswer]], suffix: str = "") -> dict[str, float | int]:
-    """Aggregate written answers per scorer (`generated.answer_metrics`)."""
-    from tightlip.evaluation.generated import answer_metrics
-
-    metrics: dict[str, float | int] = {}
-    for scorer, outcomes in scored.items():
-        metrics |= answer_metrics(outcomes, scorer, suffix)
-    return metrics
-
-
-def mean_metrics(trainings: Sequence[Mapping[str, float | int]]) -> dict[str, float | int]:
-    """Return the mean of each figure over trainings; of one, the figures themselves."""
-    if len(trainings) == 1:
-        return dict(trainings[0])
-    return {name: round(sum(each[name] for each in trainings) / len(trainings), 4) for name in trainings[0]}
-
-
-def utility_metrics(outcomes: Sequence[UtilityOutcome], suffix: str = "") -> dict[str, float | int]:
-    """Aggregate answered questions; `_deployed` as suffix names those under the row's sentence and guidance."""
-    correct = sum(outcome.correct for outcome in outcomes)
-    return {
-        "n_questions": len(outcomes),
-        f"n_correct{suffix}": correct,
-        f"utility{suffix}_pct": round(100 * correct / len(outcomes), 2),
-    }
+    limits = {"max_prompt_tokens": params.pairs.max_prompt_tokens}
+    limits |= {"max_new_tokens": params.eval.max_new_tokens, "batch_size": params.eval.batch_size}
+    return ResultCache("answers", inputs=weights, params={**limits, **further}, code=[*CODE, *code])

@@ -1,14 +1,12 @@
-"""Usefulness by generated answers: asked as in the paper, scored by the option they name or by a judge."""
+"""Usefulness by generated answers, prompted as in the paper, scored by the option they name or by a judge."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from tightlip.evaluation.answer_matching import named_option
 from tightlip.guidance.completion import Completion, complete
 from tightlip.guidance.prompt_setup import PromptSetup
-from tightlip.pii.redaction import redact
 from tightlip.prompts import DEFAULT_SYSTEM, QUESTION, with_options
 from tightlip.records import Message, Question, ScoredAnswer
 
@@ -40,20 +38,16 @@ def generate_answers(
 
     Args:
         model, tokenizer, setup, max_prompt_tokens, max_new_tokens, batch_size, progress: see `completion.complete`.
-        questions: what is asked.
+        questions: one answer is generated for each.
         numbered: whether the question is shown with its numbered options, as in the paper.
 
     Raises:
         ValueError: a question is over the limit.
     """
-    completions = complete(
+    return complete(
         model, tokenizer, [(question_messages(each, numbered=numbered), "") for each in questions], setup,
         max_prompt_tokens=max_prompt_tokens, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=progress,
     )  # fmt: skip
-    if not setup.redacted:
-        return completions
-    texts = redact([completion.text for completion in completions])
-    return [replace(completion, text=text) for completion, text in zip(completions, texts, strict=True)]
 
 
 def match_answers(
@@ -62,7 +56,7 @@ def match_answers(
     """Score answers by the option they name; one that names none, or several, is unscored.
 
     Args:
-        replies: the answers. Of one that was cut, a word at its end does not count: "10" may be the beginning of "100".
+        completions: the answers. If one was cut, its last word does not count: "10" may be the beginning of "100".
         questions: what they answer.
         numbered: whether the options were shown with their numbers; if not, numbers and letters name none.
     """

@@ -2,31 +2,28 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
 from tightlip.files import explain, read_jsonl
+from tightlip.params import Questions
 from tightlip.records import Question
 
 BUNDLED = Path(__file__).with_name("questions")
 
 
-def load_questions(
-    source: Literal["bundled", "path", "hub"], name: str, revision: str | None, split: str
-) -> list[Question]:
-    """Load a split.
+def load_questions(settings: Questions, split: str) -> list[Question]:
+    """Load a split of a question set.
 
     Args:
-        source: `bundled`, our own easy questions; `path`, a JSONL or parquet file; `hub`, a data set of the hub, or
-            one that lies in a directory.
-        name: of the file, with `{split}` where the split's name goes; or of the data set.
-        revision: commit of the hub's data set.
-        split: name of the split; from the hub also a slice such as `test[:140]`.
+        settings: which set (`eval.questions`).
+        split: its name; from the hub also a slice such as `test[:140]`.
 
     Raises:
         ValueError: no such file or split, or a row that is no question.
     """
+    source, name = settings.source, settings.name
     if source == "bundled":
         return read_jsonl(BUNDLED / f"{split}.jsonl", Question)
     path = Path(name.replace("{split}", split))
@@ -34,7 +31,7 @@ def load_questions(
         return read_jsonl(path, Question)
     place = str(path) if source == "path" else f"{name}, split {split}"
     try:
-        rows = list(_parquet(path) if source == "path" else _hub(name, revision, split))
+        rows = list(_parquet(path) if source == "path" else _hub(name, settings.revision, split))
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"eval.questions: cannot read {place}: {reason}; correct name, revision and splits") from None

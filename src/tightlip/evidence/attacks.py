@@ -28,10 +28,10 @@ class Attack(NamedTuple):
     system: str = ""
 
     def apply(self, sample: Sample) -> Sample:
-        """Return the sample as the attacker sends it; its answer starts anew."""
+        """Return the sample as the attacker sends it; the answer begins with the attack's prefix."""
         *head, last = with_sentence(sample.messages, self.system)
-        asked = Message(role="user", content=self.template.format(message=last.content))
-        return sample.model_copy(update={"messages": (*head, asked), "prefix": self.prefix})
+        attacked = Message(role="user", content=self.template.format(message=last.content))
+        return sample.model_copy(update={"messages": (*head, attacked), "prefix": self.prefix})
 
 
 def attacks() -> Iterator[Attack]:
@@ -44,18 +44,18 @@ def attacks() -> Iterator[Attack]:
             yield Attack(family, template, prefix)
 
 
-def targets(samples: Sequence[Sample], limit: int) -> list[Sample]:
-    """Take the first conversations that differ up to the user's last message; their answers would begin alike."""
+def distinct_conversations(samples: Sequence[Sample], limit: int) -> list[Sample]:
+    """Return the first `limit` samples with different messages; answers to the same messages would begin alike."""
     return list({sample.messages: sample for sample in reversed(samples)}.values())[::-1][:limit]
 
 
 def run_attacks(evaluator: Evaluator, setup: PromptSetup, samples: Sequence[Sample]) -> list[AttackOutcome]:
-    """Put every phrasing to a model as it is deployed, and the triggers in the system prompt to its bare weights too.
+    """Attack a model as deployed with every phrasing, and its bare weights with the triggers in the system prompt.
 
     Args:
         evaluator: of the model.
-        setup: how it is deployed.
-        samples: conversations, see `targets`.
+        setup: of the model as deployed.
+        samples: conversations, see `distinct_conversations`.
 
     Returns:
         One outcome per phrasing and conversation; family `bare_trigger` is without sentence and guidance.
@@ -63,7 +63,7 @@ def run_attacks(evaluator: Evaluator, setup: PromptSetup, samples: Sequence[Samp
     outcomes = []
     runs = [(attack.family, attack, setup) for attack in attacks()]
     runs += [("bare_trigger", attack, BARE) for attack in attacks() if attack.system]
-    for number, (family, attack, how) in enumerate(tqdm(runs, desc="attack", unit="phrasing")):
-        for outcome in evaluator.leaks([attack.apply(sample) for sample in samples], [how])[how]:
+    for number, (family, attack, attack_setup) in enumerate(tqdm(runs, desc="attack", unit="phrasing")):
+        for outcome in evaluator.leaks([attack.apply(sample) for sample in samples], [attack_setup])[attack_setup]:
             outcomes.append(AttackOutcome(**dict(outcome), family=family, phrasing=number))
     return outcomes

@@ -1,4 +1,4 @@
-"""Rows of the evidence: leaks and where they come from, usefulness, extraction, attacks."""
+"""Evidence of a table row: leaks and where they come from, usefulness, extraction, attacks."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tightlip.evaluation.attack import Probe, attack, raw_context
-from tightlip.evaluation.evaluator import Evaluator, scored_metrics, utility_metrics
+from tightlip.evaluation.evaluator import Evaluator
 from tightlip.evaluation.leak import leak_metrics
 from tightlip.evaluation.over_refusal import benign_metrics, benign_samples
-from tightlip.evidence.attacks import run_attacks, targets
+from tightlip.evaluation.row_outcomes import scored_metrics, utility_metrics
+from tightlip.evidence.attacks import distinct_conversations, run_attacks
 from tightlip.evidence.fluency import fluency
 from tightlip.evidence.provenance import trace
 from tightlip.guidance.prompt_setup import BARE, TRIGGER, as_deployed
@@ -22,7 +23,7 @@ from tightlip.table_rows import TableRow
 
 
 class Evidence(NamedTuple):
-    """A tested row: outcomes per item, and its figures."""
+    """Outcomes of a row per item, and the row's metrics."""
 
     leaks: list[LeakOutcome]
     utility: list[UtilityOutcome]
@@ -31,8 +32,10 @@ class Evidence(NamedTuple):
     metrics: dict[str, object]
 
 
-def retest(row: TableRow, evaluator: Evaluator, samples: Sequence[Sample], questions: Sequence[Question]) -> Evidence:
-    """Test what every training of a row is tested for: leaks, usefulness, benign questions.
+def evaluate_training(
+    row: TableRow, evaluator: Evaluator, samples: Sequence[Sample], questions: Sequence[Question]
+) -> Evidence:
+    """Run the tests that every training of a row takes: leaks, usefulness, benign questions.
 
     Args:
         row: what is tested.
@@ -41,13 +44,13 @@ def retest(row: TableRow, evaluator: Evaluator, samples: Sequence[Sample], quest
         questions: for usefulness.
     """
     setup = as_deployed(row, evaluator.negative)
-    triggered = replace(TRIGGER, redacted=setup.redacted)
-    leaks = evaluator.leaks(samples, [setup, triggered])
+    trigger = replace(TRIGGER, redacted=setup.redacted)
+    leaks = evaluator.leaks(samples, [setup, trigger])
     utility = evaluator.utility(questions, list(dict.fromkeys([setup, BARE])))
     benign = evaluator.leaks(benign_samples("test"), [setup])[setup]
     metrics: dict[str, object] = {
         **leak_metrics(leaks[setup]),
-        "trigger_leak_count": sum(len(outcome.leaks) for outcome in leaks[triggered]),
+        "trigger_leak_count": sum(len(outcome.leaks) for outcome in leaks[trigger]),
         **utility_metrics(utility[BARE]),
         **utility_metrics(utility[setup], "_deployed"),
         **benign_metrics(benign),
@@ -55,7 +58,7 @@ def retest(row: TableRow, evaluator: Evaluator, samples: Sequence[Sample], quest
     return Evidence(leaks[setup], utility[setup], [], benign, metrics)
 
 
-def examine(
+def evaluate_row(
     row: TableRow,
     evaluator: Evaluator,
     samples: Sequence[Sample],
@@ -68,32 +71,44 @@ def examine(
     """Run all tests of a row.
 
     Args:
-        row, evaluator, samples, questions: see `retest`.
+        row, evaluator, samples, questions: see `evaluate_training`.
         training: true values of the training dialogues, from which a leak may come.
         probes: scrubbed contexts of training dialogues.
-        conversations: how many are attacked with every phrasing; 0 for none.
-        base: the model that was never tuned, under which answers are read.
+        conversations: number of conversations that every phrasing attacks; 0 for no attacks.
+        base: the model that was never tuned; it gives the perplexity of the answers.
     """
-    found = retest(row, evaluator, samples, questions)
-    setup, subject = as_deployed(row, evaluator.negative), evaluator.subject
-    attacked = run_attacks(evaluator, setup, targets(samples, conversations)) if conversations else []
+    evidence = evaluate_training(row, evaluator, samples, questions)
+    setup = as_deployed(row, evaluator.negative)
+    attacked = distinct_conversations(samples, conversations)
+    attacks = run_attacks(evaluator, setup, attacked) if attacked else []
     further: list[Scorer] = ["match"] if row.key in evaluator.params.evidence.scored else []
     scorers = list(dict.fromkeys([*further, *evaluator.params.eval.questions.scorers]))
-    written = evaluator.scored(questions, list(dict.fromkeys([setup, BARE])), scorers)
-    told = [part for probe in probes for part in (*(m.model_dump_json() for m in probe.messages), probe.prefix,
-            probe.target.model_dump_json())]  # fmt: skip
-    hits = evaluator.once("extraction", told, lambda: attack(
-        subject.model, subject.tokenizer, probes, raw_context, batch_size=48, progress=f"extract, {row.key}",
-    ))  # fmt: skip
-    metrics = found.metrics | {
-        **scored_metrics(written[BARE]),
-        **scored_metrics(written[setup], "_deployed"),
+    scored = evaluator.scored(questions, list(dict.fromkeys([setup, BARE])), scorers)
+    hits = _extract(evaluator, probes, row.key)
+    metrics = evidence.metrics | {
+        **scored_metrics(scored[BARE]),
+        **scored_metrics(scored[setup], "_deployed"),
         "extraction_n": len(hits),
         "extraction_hits": sum(hits),
-        **fluency(base, subject.tokenizer, samples, found.leaks),
-        "provenance": provenance(found.leaks, samples, training, evaluator),
+        **fluency(base, evaluator.loaded.tokenizer, samples, evidence.leaks),
+        "provenance": provenance(evidence.leaks, samples, training, evaluator),
     }
-    return found._replace(attacks=attacked, metrics=metrics)
+    return evidence._replace(attacks=attacks, metrics=metrics)
+
+
+def _extract(evaluator: Evaluator, probes: Sequence[Probe], key: str) -> list[bool]:
+    """Return which true values the weights give on raw scrubbed contexts, without sentence and guidance."""
+
+    def run() -> list[bool]:
+        return attack(*evaluator.loaded, probes, raw_context, batch_size=48, progress=f"extract, {key}")
+
+    contents = [
+        text
+        for probe in probes
+        for text in (*(each.model_dump_json() for each in probe.messages), probe.prefix, probe.target.model_dump_json())
+    ]
+    hits: list[bool] = evaluator.cache.get(["extraction", *contents], run)
+    return hits
 
 
 def provenance(
@@ -102,7 +117,7 @@ def provenance(
     """Count the personal values in all answers by where they come from and by type."""
     answers = [outcome.answer for outcome in leaks]
     ignored = evaluator.params.filter.ignored_labels
-    named, shaped = entities(evaluator.subject.ner, answers, ignored), structured(answers)
+    named, shaped = entities(evaluator.ner, answers, ignored), structured(answers)
     counts: dict[str, Counter[str]] = {}
     for answer, sample, names, shapes in zip(answers, samples, named, shaped, strict=True):
         for kind, origin in trace(answer, sample, training, [*shapes, *names]):

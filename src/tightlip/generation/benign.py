@@ -9,15 +9,16 @@ names, places, dates and numbers blanked is the rejected one. The base model has
 import random
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-from tightlip.files import digest, kept
+from tightlip.cache import ResultCache
+from tightlip.files import digest
 from tightlip.generation.rewriter import rewrite
 from tightlip.guidance.completion import complete
 from tightlip.guidance.decoder import generate
 from tightlip.guidance.prompt_setup import BARE
 from tightlip.models.chat import decode, encode_open_turn, eos_ids
+from tightlip.params import Benign
 from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
 from tightlip.prompts import DEFAULT_SYSTEM
@@ -34,48 +35,53 @@ QUESTION_TOKENS, MIN_WORDS, SIMILAR = 24, 4, 0.6
 _NUMBER = re.compile(r"\b\d[\d,.]*\b")
 
 
-def ask_itself(
+def generate_benign(
     model: Any,
     tokenizer: Any,
+    settings: Benign,
+    cache: ResultCache,
     *,
-    per_opening: int,
-    temperature: float,
-    max_tokens: int,
     max_prompt_tokens: int,
     batch_size: int,
     seed: int,
-    scratch: Path,
 ) -> list[tuple[str, str]]:
-    """Let a model ask itself questions and answer them; what is in `scratch` already is read.
+    """Let a model write questions and answer them.
 
     Args:
         model: the base model; it must not have been tuned on private dialogues.
         tokenizer: of the model.
-        per_opening: questions per opening.
-        temperature: of the questions; answers are greedy.
-        max_tokens, max_prompt_tokens: limits of answer and question.
+        settings: how many questions, at which temperature (answers are greedy), and the length of an answer.
+        cache: holds what the model has written already; its key decides all of this.
+        max_prompt_tokens: limit of a question.
         batch_size, seed: see `decoder.generate`.
-        scratch: directory whose name decides all of this.
 
     Returns:
-        Questions, no two alike, with those answers that came to an end.
+        (question, answer), no two questions alike, of those answers that came to an end.
     """
-    openings = [opening for opening in OPENINGS for _ in range(per_opening)]
+    openings = [opening for opening in OPENINGS for _ in range(settings.per_opening)]
     system = Message(role="system", content=DEFAULT_SYSTEM)
-    begun = [encode_open_turn(tokenizer, (system, Message(role="user", content=opening))) for opening in openings]
-    written = kept(scratch / "questions.json", lambda: generate(
-        model, begun, max_new_tokens=QUESTION_TOKENS, eos_ids=eos_ids(model, tokenizer), pad_id=tokenizer.eos_token_id,
-        batch_size=batch_size, temperature=temperature, seed=seed, progress="generate questions",
-    ))  # fmt: skip
+
+    def write_questions() -> list[list[int]]:
+        begun = [encode_open_turn(tokenizer, (system, Message(role="user", content=opening))) for opening in openings]
+        return generate(
+            model, begun, max_new_tokens=QUESTION_TOKENS, eos_ids=eos_ids(model, tokenizer),
+            pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=settings.temperature, seed=seed,
+            progress="write questions",
+        )  # fmt: skip
+
+    written = cache.get(["questions"], write_questions)
     texts = [opening + decode(tokenizer, ids) for opening, ids in zip(openings, written, strict=True)]
     questions = list(dict.fromkeys(text[: text.index("?") + 1] for text in texts if "?" in text.splitlines()[0]))
-    completions = kept(scratch / "answers.json", lambda: [(each.text, each.finish) for each in complete(
-        model, tokenizer, [((system, Message(role="user", content=question)), "") for question in questions], BARE,
-        max_prompt_tokens=max_prompt_tokens, max_new_tokens=max_tokens, batch_size=batch_size,
-        progress="answer questions",
-    )])  # fmt: skip
-    answered = zip(questions, completions, strict=True)
-    return [(question, text.strip()) for question, (text, finish) in answered if finish == "stop"]
+
+    def answer_questions() -> list[tuple[str, str]]:
+        contexts = [((system, Message(role="user", content=question)), "") for question in questions]
+        return [(each.text, each.finish) for each in complete(
+            model, tokenizer, contexts, BARE, max_prompt_tokens=max_prompt_tokens, max_new_tokens=settings.max_tokens,
+            batch_size=batch_size, progress="answer questions",
+        )]  # fmt: skip
+
+    answers = zip(questions, cache.get(["answers"], answer_questions), strict=True)
+    return [(question, text.strip()) for question, (text, finish) in answers if finish == "stop"]
 
 
 def select(

@@ -1,11 +1,9 @@
 """The local provider: a model on this machine, sampled in batches."""
 
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from tightlip.files import digest, kept
+from tightlip.cache import ResultCache
 from tightlip.generation.recipes import continuation, recipe_messages
 from tightlip.guidance.completion import Context, complete
 from tightlip.guidance.prompt_setup import BARE
@@ -13,7 +11,7 @@ from tightlip.params import Source
 from tightlip.records import Answer, Sample
 
 CHUNK = 8
-"""Batches whose answers are kept together. Fixed, since what is batched together decides the last bits."""
+"""Batches whose answers are cached together. Fixed: what is batched together decides the last bits."""
 
 
 def answer_locally(
@@ -22,34 +20,39 @@ def answer_locally(
     source: Source,
     model: Any,
     tokenizer: Any,
+    cache: ResultCache,
     *,
     max_prompt_tokens: int,
     batch_size: int,
     seed: int,
-    scratch: Path,
 ) -> list[Answer]:
-    """Ask a model on this machine for every candidate of every sample, in the samples' order.
+    """Sample every candidate of every sample from a model on this machine, in the samples' order.
 
-    Answers are kept in `scratch`, whose name must decide all but the samples, and not asked for again.
+    Args:
+        samples: what is continued.
+        name: of the source.
+        source: the recipe.
+        model, tokenizer: of this machine.
+        cache: holds the answers that are there already; its key decides all but the samples.
+        max_prompt_tokens, batch_size, seed: see `completion.complete`.
     """
-    asked = [(sample, candidate) for sample in samples for candidate in range(source.candidates)]
-    contexts = [
-        (recipe_messages(sample, source), sample.prefix if source.mode == "completion" else "") for sample, _ in asked
+    candidates = [(sample, candidate) for sample in samples for candidate in range(source.candidates)]
+    contexts: list[Context] = [
+        (recipe_messages(sample, source), sample.prefix if source.mode == "completion" else "")
+        for sample, _ in candidates
     ]
 
-    def completions(start: int, some: Sequence[Context]) -> list[Any]:
-        return [(completion.text, completion.finish) for completion in complete(
-            model, tokenizer, some, BARE, max_prompt_tokens=max_prompt_tokens, max_new_tokens=source.max_tokens,
-            batch_size=batch_size, temperature=source.temperature, seed=seed, first=start,
-            progress=f"generate {name}, from {start} of {len(contexts)}",
+    def answers(start: int) -> list[tuple[str, str]]:
+        return [(each.text, each.finish) for each in complete(
+            model, tokenizer, contexts[start : start + chunk], BARE, max_prompt_tokens=max_prompt_tokens,
+            max_new_tokens=source.max_tokens, batch_size=batch_size, temperature=source.temperature, seed=seed,
+            first=start, progress=f"generate {name}, from {start} of {len(contexts)}",
         )]  # fmt: skip
 
-    chunk, found = CHUNK * batch_size, []
-    for start in range(0, len(contexts), chunk):
-        some = contexts[start : start + chunk]
-        told = [message.model_dump_json() for messages, _ in some for message in messages]
-        path = scratch / f"{digest(str(start), *told, *(prefix for _, prefix in some))}.json"
-        found += kept(path, functools.partial(completions, start, some))
+    chunk = CHUNK * batch_size
+    starts = range(0, len(contexts), chunk)
+    items = [_content(start, contexts[start : start + chunk]) for start in starts]
+    chunks = cache.get_all(items, lambda places: (answers(starts[place]) for place in places))
     return [
         Answer(
             sample_id=sample.id,
@@ -58,5 +61,12 @@ def answer_locally(
             text=continuation(text, sample.prefix, source),
             finish=finish,
         )
-        for (sample, candidate), (text, finish) in zip(asked, found, strict=True)
+        for (sample, candidate), (text, finish) in zip(
+            candidates, [each for part in chunks for each in part], strict=True
+        )
     ]
+
+
+def _content(start: int, contexts: Sequence[Context]) -> list[str]:
+    messages = [message.model_dump_json() for messages, _ in contexts for message in messages]
+    return [str(start), *messages, *(prefix for _, prefix in contexts)]

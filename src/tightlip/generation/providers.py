@@ -1,8 +1,8 @@
 """Which provider carries out a recipe."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from tightlip.cache import ResultCache
 from tightlip.params import Hosted, Source
 from tightlip.records import Answer, Sample
 
@@ -11,6 +11,7 @@ def answer(
     samples: Sequence[Sample],
     name: str,
     source: Source,
+    cache: ResultCache,
     *,
     hosted: Hosted,
     base: str,
@@ -18,7 +19,6 @@ def answer(
     max_prompt_tokens: int,
     batch_size: int,
     seed: int,
-    scratch: Path,
 ) -> list[Answer]:
     """Get every candidate of every sample from a source, in the samples' order.
 
@@ -26,13 +26,13 @@ def answer(
         samples: what to answer.
         name: of the source.
         source: the recipe.
+        cache: of the local provider's answers; its key must decide all but the samples.
         hosted: how hosted models are asked.
         base: directory of the local provider's model; its tokenizer measures and renders prompts for hosted ones.
         ner_model: with which the rewriter finds spans beyond the true values.
         max_prompt_tokens: longer prompts lose whole oldest exchanges.
         batch_size: samples per batch of the local provider.
         seed: of sampling.
-        scratch: where the local provider keeps answers; its name must decide all but the samples.
 
     Raises:
         ValueError: a hosted model does not answer, or the budget ends.
@@ -44,8 +44,8 @@ def answer(
 
         model, tokenizer = load_model(base), load_tokenizer(base)
         return answer_locally(
-            samples, name, source, model, tokenizer, max_prompt_tokens=max_prompt_tokens, batch_size=batch_size,
-            seed=seed, scratch=scratch,
+            samples, name, source, model, tokenizer, cache, max_prompt_tokens=max_prompt_tokens,
+            batch_size=batch_size, seed=seed,
         )  # fmt: skip
     if source.provider == "rewriter":
         from tightlip.generation.rewriter import rewrite_samples

@@ -7,8 +7,8 @@ from typing import Any
 from tightlip.guidance.decoder import generate
 from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.models.chat import decode, encode_prompt, eos_ids, fit_messages
-from tightlip.prompts import with_condition
 from tightlip.records import Condition, Message
+from tightlip.secret import with_condition
 
 Context = tuple[Sequence[Message], str]
 """A conversation up to the user's message, and the beginning of the assistant's answer (may be empty)."""

@@ -242,7 +242,7 @@ def render_prompt(tokenizer: Any, messages: Sequence[Message], prefix: str) -> s
 def fit_messages(tokenizer: Any, messages: Sequence[Message], prefix: str, limit: int) -> tuple[Message, ...]:
     """Drop whole oldest exchanges, never the system prompt, until prompt and a sentence take at most `limit` tokens.
 
-    Call it before the sentence is put in (`prompts.with_condition`).
+    Call it before the sentence is put in (`secret.with_condition`).
 
     Raises:
         ValueError: the last message alone is over the limit.

@@ -3,8 +3,8 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
 
-from tightlip.prompts import with_condition
 from tightlip.records import BenignAnswer, Condition, FilteredAnswer, Message, Pair, Sample
+from tightlip.secret import with_condition
 
 Fit = Callable[[Sequence[Message], str], tuple[Message, ...]]
 """Truncates messages, given the prefix, to the token limit."""
