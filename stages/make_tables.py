@@ -31,7 +31,7 @@ def main() -> int:
         _write_csv(METRICS / f"table{number}.csv", table)
         write_text(METRICS / f"table{number}.md", tables.to_markdown(table, tables.CAPTIONS[number]))
     _write_csv(METRICS / "plots/frontier.csv", tables.frontier(summary))
-    _write_csv(METRICS / "plots/guidance.csv", tables.guidance(summary))
+    _write_csv(METRICS / "plots/guidance.csv", tables.guidance_curve(summary))
     _write_csv(METRICS / "plots/orpo.csv", tables.curves(METRICS / "curves", params.train.variants))
     return len(summary)
 

@@ -11,6 +11,7 @@ from tightlip.guidance.completion import Completion
 from tightlip.guidance.prompt_setup import BARE, PromptSetup
 from tightlip.prompts import DEFAULT_SYSTEM
 from tightlip.records import Question
+from tightlip.table_rows import Guidance
 
 
 def question(*options: str, text: str = "Which one is it?", right: int = 0) -> Question:
@@ -193,7 +194,7 @@ def test_a_model_answers_every_question(tiny_model: Any, tiny_tokenizer: Any) ->
         tiny_model,
         tiny_tokenizer,
         [TWICE, ORGANS],
-        PromptSetup("positive", 2.0),
+        PromptSetup("positive", Guidance(2.0)),
         numbered=False,
         max_prompt_tokens=900,
         max_new_tokens=3,

@@ -151,7 +151,7 @@ def test_any_text_is_a_row_key_or_a_clean_error(key: str) -> None:
     with contextlib.suppress(ValueError):
         assert isinstance(parse_row(key), TableRow)
     with contextlib.suppress(ValueError):
-        assert parse_guidance(key)[0] >= 0
+        assert parse_guidance(key).scale >= 0
 
 
 @given(text=hostile.strings | st.from_regex(r"[a-z_]+(<=|>=|<|>)[+-]?\d+(\.\d+)?", fullmatch=True))

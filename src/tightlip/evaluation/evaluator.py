@@ -181,9 +181,9 @@ def _for_places(
 def _setup_key(setup: PromptSetup) -> tuple[str, ...]:
     """Sentences and guidance of a setup. The sentences are spelled out, since a wrong secret may be corrected."""
     sentence = condition_sentence(setup.condition)
-    if setup.scale == 1:
+    if not setup.guidance.needs_negative:
         return (sentence,)
-    return (sentence, repr((setup.scale, setup.space)), condition_sentence(setup.negative))
+    return (sentence, repr(setup.guidance), condition_sentence(setup.negative))
 
 
 def _redacted(completions: "list[Completion]", setup: PromptSetup) -> "list[Completion]":
