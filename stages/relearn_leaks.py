@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tightlip.cache import ResultCache
+from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.dialogues.training_split import training_dialogues
 from tightlip.evaluation.evaluator import Evaluator, LoadedModel, answer_cache
 from tightlip.evaluation.leak import leak_metrics
@@ -50,7 +50,10 @@ def _leaks(
     def load() -> LoadedModel:
         model, tokenizer = load_model(path, adapter=adapter), load_tokenizer(path)
         cache = ResultCache(
-            f"relearn_leaks/{key}_{steps}", inputs=weights, params=relearning, code=[*code, "models", "prompts.py"]
+            f"relearn_leaks/{key}_{steps}",
+            inputs=weights,
+            params=relearning,
+            code=[*code, *MODEL_CODE],
         )
         with cache.training_dir() as work:
             tuned = relearn(model, tokenizer, leaked, work, steps=steps, max_length=params.tune.max_length,

@@ -4,7 +4,7 @@ from typing import Any
 import click
 import pandas as pd
 
-from tightlip.cache import ResultCache
+from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.files import atomic_dir, atomic_file, read_jsonl
 from tightlip.models.adapter_metadata import write_adapter_metadata
 from tightlip.models.chat import load_tokenizer
@@ -30,7 +30,7 @@ def main(variant: str) -> int:
 
     def train_seed(seed: int, out: Path) -> list[dict[str, Any]]:
         cache = ResultCache(
-            f"train_orpo/{variant}_{seed}", inputs=[model_dir, pairs_dir], code=["models", "preference", "prompts.py"],
+            f"train_orpo/{variant}_{seed}", inputs=[model_dir, pairs_dir], code=["preference", *MODEL_CODE],
             params={
                 "variant": settings.model_dump(), "max_tokens": params.pairs.max_tokens,
                 "train": train.model_dump(exclude={"variants", "seeds", "save_seconds"}),

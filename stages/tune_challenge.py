@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tightlip.cache import ResultCache
+from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.dialogues.training_split import training_dialogues
 from tightlip.files import atomic_dir, atomic_file
 from tightlip.models.chat import load_tokenizer, same_tokenizer
@@ -23,7 +23,7 @@ def main() -> int:
     tokenizer = load_tokenizer("models/base")
     history = [{"step": 0, "epoch": 0.0, "loss": float("nan")}]
     cache = ResultCache(
-        "tune_challenge", inputs=[Path("models/base"), Path("data/dialogues.jsonl")], code=["models", "prompts.py"],
+        "tune_challenge", inputs=[Path("models/base"), Path("data/dialogues.jsonl")], code=MODEL_CODE,
         params={"tune": settings.model_dump(exclude={"attack_dialogues"}), "seed": params.seed},
     )  # fmt: skip
     with cache.training_dir() as work, atomic_dir("models/ch") as out:

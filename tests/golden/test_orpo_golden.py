@@ -13,9 +13,9 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 
-from tightlip.models.attention import GROUPED
+from tightlip.cpu.attention import GROUPED
+from tightlip.cpu.lora import FusedLinear, attach_lora
 from tightlip.models.chat import encode_prompt
-from tightlip.models.lora import FusedLinear, attach_lora
 from tightlip.preference.encoding import encode_pairs
 from tightlip.preference.trainer import (
     ORPOConfig,

@@ -15,7 +15,9 @@ from tightlip.table_rows import UNGUIDED, Guidance, parse_row
 @pytest.fixture
 def chat(tiny_model, tiny_tokenizer):
     row = parse_row("ch-lora-cfg_e2_g300_prob")
-    return Chat(row, tiny_tokenizer, (Side(tiny_model, False), Side(tiny_model, True)), Guidance(3.0, "prob"), max_new_tokens=6)
+    return Chat(
+        row, tiny_tokenizer, (Side(tiny_model, False), Side(tiny_model, True)), Guidance(3.0, "prob"), max_new_tokens=6
+    )
 
 
 @pytest.fixture

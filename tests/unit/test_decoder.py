@@ -12,7 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tightlip.guidance import llama_decoding as llama
+from tightlip.cpu import llama_decoding as llama
 from tightlip.guidance.batch import left_pad
 from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.guided_generate import guided_generate

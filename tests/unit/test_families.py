@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from families import MODELS, SPEAKS, TOKENIZERS, family_model
+from tightlip.cpu.lora import attach_lora
 from tightlip.evaluation.utility import score_options
 from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.models.chat import encode_completion, encode_prompt
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
-from tightlip.models.lora import attach_lora
 from tightlip.models.packing import Group, check_packs, pack, run
 from tightlip.models.scoring import token_logps
 from tightlip.models.task_vector import subtract

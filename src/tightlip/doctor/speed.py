@@ -130,7 +130,7 @@ def on_gpu(name: str, shape: Shape, words: float, imports: float) -> Speed:
 
 def import_seconds() -> float:
     """Import what a stage with a model imports and return how long it took."""
-    return _seconds(lambda: importlib.import_module("tightlip.models.lora"), time.process_time)
+    return _seconds(lambda: importlib.import_module("tightlip.cpu.lora"), time.process_time)
 
 
 def ner_words(model: str, installed: bool, texts: Sequence[str]) -> float:
@@ -215,7 +215,7 @@ def _random_model(config: Any, width: int) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from tightlip.models.attention import GROUPED
+    from tightlip.cpu.attention import GROUPED
     from tightlip.models.loading import device
 
     dtype = torch.bfloat16 if width == 2 else torch.float32
@@ -257,7 +257,7 @@ def _training(model: Any, shape: Shape, rank: int, batch_size: int, length: int,
     import torch
     from peft import LoraConfig
 
-    from tightlip.models.lora import attach_lora
+    from tightlip.cpu.lora import attach_lora
     from tightlip.models.packing import Group, pack, run, to_device
     from tightlip.models.scoring import token_logps
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from tightlip.cache import ResultCache
+from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.evaluation.leak import score_leaks
 from tightlip.files import read_jsonl
 from tightlip.guidance.prompt_setup import PromptSetup
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 CHUNK = 512
 """Items answered together, and lost together by an interruption. Fixed: what is batched together decides last bits."""
 
-CODE = (
-    "evaluation/attack.py", "evaluation/generated.py", "evaluation/utility.py", "guidance", "models", "prompts.py",
-)  # fmt: skip
+CODE = ("evaluation/attack.py", "evaluation/generated.py", "evaluation/utility.py", *MODEL_CODE)
 """What decides a model's answers, given its weights. How answers are scored is not in it: scores are made anew."""
 
 Item = TypeVar("Item", bound=BaseModel)

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from tightlip.cpu.llama_decoding import LlamaRows, State, read, supports
 from tightlip.guidance.batch import ModelRows
 from tightlip.guidance.combine import combine
-from tightlip.guidance.llama_decoding import LlamaRows, State, read, supports
 from tightlip.table_rows import UNGUIDED, Guidance
 
 READ_AHEAD = 2**30

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from tightlip.cpu.attention import GROUPED
 from tightlip.failures import remedy
 from tightlip.files import read_json
-from tightlip.models.attention import GROUPED
 from tightlip.models.chat import need_file, reason
 from tightlip.models.task_vector import find_tensors
 

@@ -8,9 +8,9 @@ import torch
 from peft import LoraConfig
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
+from tightlip.cpu.lora import attach_lora
 from tightlip.models.chat import encode_completion, encode_prompt, fit_messages
 from tightlip.models.checkpoints import train
-from tightlip.models.lora import attach_lora
 from tightlip.models.packing import Group, Packed, pack, run
 from tightlip.models.scoring import token_logps
 from tightlip.records import Dialogue

@@ -21,9 +21,9 @@ from transformers import TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
+from tightlip.cpu.lora import attach_lora
 from tightlip.files import atomic_dir
 from tightlip.models.checkpoints import train as train_on
-from tightlip.models.lora import attach_lora
 from tightlip.models.packing import PADDING, PROMPT, Group, Packed, pack, part_means, run
 from tightlip.models.scoring import head_logits, token_logps
 from tightlip.preference.encoding import EncodedPair
