@@ -154,7 +154,7 @@ def test_prompts_carry_the_sentence_and_only_guidance_has_a_negative_branch(
     system = f"<|im_start|>system\n{DEFAULT_SYSTEM} {sentence}<|im_end|>\n" if sentence else ""
     assert texts[0] == f"{system}<|im_start|>user\nWho am I?<|im_end|>\n<|im_start|>assistant\nYour name is"
     assert calls["guidance"] == setup.guidance
-    assert calls["eos_ids"] == {tiny_tokenizer.eos_token_id}
+    assert calls["decoding"].eos_ids == {tiny_tokenizer.eos_token_id}
     if guided:
         negatives = [tiny_tokenizer.decode(ids) for ids in calls["negatives"]]
         assert [text.replace(NEGATIVE, POSITIVE) for text in negatives] == texts
@@ -562,6 +562,19 @@ def test_written_answers_are_scored_beside_the_likelihood(
         50.0, 1, 0.0, 100.0,
     ]  # fmt: skip
     assert judged == [(["a", "a"], "m", [Value(type="NAME", value="Ana")])] * 2
+
+
+def test_written_answers_of_a_redacted_row_are_masked(
+    answered: list[PromptSetup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_: Any, __: Any, questions: Any, ___: PromptSetup, **____: Any) -> list[Completion]:
+        return [Completion("so it is Oslo.", "stop") for _ in questions]
+
+    monkeypatch.setattr("tightlip.evaluation.generated.generate_answers", write)
+    masked = PromptSetup("none", redacted=True)
+    scored = evaluator_with().scored(QUESTIONS, [BARE, masked], ["match"])
+    assert {each.answer for each in scored[BARE]["match"]} == {"so it is Oslo."}
+    assert {each.answer for each in scored[masked]["match"]} == {"so it is [REDACTED]."}
 
 
 def test_masking_answers_cannot_change_the_options_scores(tmp_path: Path, answered: list[PromptSetup]) -> None:
