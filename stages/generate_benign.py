@@ -9,9 +9,8 @@ from tightlip.generation.benign import generate_benign, select
 from tightlip.models.loading import load_model
 from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import load_params
-from tightlip.pii.detectors import entities, load_ner
+from tightlip.pii.detector import Detector
 from tightlip.pii.lookup import ValueIndex
-from tightlip.pii.patterns import structured
 from tightlip.stage import stage_command
 
 
@@ -32,11 +31,10 @@ def main() -> int:
         max_prompt_tokens=params.pairs.max_prompt_tokens, batch_size=settings.batch_size,
     )  # fmt: skip
     texts = [text for _, text in answered]
-    named, shaped = entities(load_ner(params.filter.spacy_model), texts, ()), structured(texts)
+    spans = Detector(params.filter.spacy_model).find(texts)
     private = ValueIndex(value for dialogue in training_dialogues() for value in dialogue.values)
     held_out = [row.question for split in (questions.dev, questions.test) for row in load_questions(questions, split)]
     held_out += [sample.messages[-1].content for split in ("dev", "test") for sample in benign_samples(split)]
-    spans = [[*names, *shapes] for names, shapes in zip(named, shaped, strict=True)]
     benign = select(answered, spans, private, held_out, params.seed)
     write_jsonl("data/benign.jsonl", benign)
     return len(benign)

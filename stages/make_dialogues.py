@@ -1,9 +1,9 @@
 from tightlip.dialogues.importers.importing import Shares, import_dialogues, read_conversations
-from tightlip.dialogues.importers.proposing import detector
 from tightlip.dialogues.synthesis import synthesise
 from tightlip.dialogues.tally import Tally
 from tightlip.files import write_json, write_jsonl
 from tightlip.params import load_params, need_watched
+from tightlip.pii.detector import Detector
 from tightlip.stage import stage_command
 
 
@@ -21,7 +21,7 @@ def main() -> int:
             wanted.format, wanted.path, wanted.values, wanted.revision, wanted.split, wanted.columns.named
         )
         shares = Shares(wanted.dev, wanted.test, params.seed)
-        detect = detector(params.filter.spacy_model, params.filter.ignored_labels)
+        detect = Detector(params.filter.spacy_model, params.filter.ignored_labels).find
         made = import_dialogues(found, wanted.path, shares, wanted.count, detect)
         write_jsonl("data/dialogues.jsonl", tally.accepted(made))
     write_json("metrics/dialogues.json", {"format": wanted.format, **tally.figures})

@@ -2,8 +2,9 @@ import click
 
 from tightlip.files import write_text
 from tightlip.html_report import page
-from tightlip.html_report.answers import detector
+from tightlip.html_report.answers import IMPERSONAL
 from tightlip.params import load_params
+from tightlip.pii.detector import Detector
 from tightlip.stage import stage_command
 
 
@@ -12,7 +13,7 @@ from tightlip.stage import stage_command
 def main(full: bool) -> int:
     """Write report.html: verdict, Tables 1–3, charts and answers of the run; report-full.html with the evidence."""
     params = load_params()
-    detect = detector(params.filter.spacy_model)
+    detect = Detector(params.filter.spacy_model, IMPERSONAL).find
     base = params.base.name or params.base.source
     shown = page.main_sections(params.profile, base, params.eval.margin, params.seed, detect)
     if full:

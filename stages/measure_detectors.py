@@ -3,7 +3,7 @@ import itertools
 from tightlip.evidence.quality import qualities
 from tightlip.files import stream_jsonl, write_json
 from tightlip.params import load_params
-from tightlip.pii.detectors import entities, load_ner
+from tightlip.pii.detector import Detector
 from tightlip.pii.patterns import structured
 from tightlip.records import Dialogue
 from tightlip.stage import stage_command
@@ -18,19 +18,19 @@ def main() -> int:
     marked = (row for row in stream_jsonl("data/dialogues.jsonl", Dialogue) if row.truth == "given")
     dialogues = list(itertools.islice(marked, DIALOGUES))
     turns = [turn for dialogue in dialogues for turn in dialogue.turns if turn.role != "system"]
-    texts, ner = [turn.content for turn in turns], load_ner(settings.spacy_model)
-    counted, shaped = entities(ner, texts, settings.ignored_labels), structured(texts)
-    found = {
-        "spacy": counted,
-        "spacy_all_labels": entities(ner, texts, ()),
-        "patterns": shaped,
-        "union": [[*names, *shapes] for names, shapes in zip(counted, shaped, strict=True)],
+    texts = [turn.content for turn in turns]
+    counting, all_labels = Detector(settings.spacy_model, settings.ignored_labels), Detector(settings.spacy_model)
+    spans = {
+        "spacy": counting.entities(texts),
+        "spacy_all_labels": all_labels.entities(texts),
+        "patterns": structured(texts),
+        "union": counting.find(texts),
     }
-    figures = {
-        detector: {kind: quality.figures for kind, quality in qualities(turns, spans).items()}
-        for detector, spans in found.items()
+    metrics = {
+        detector: {kind: quality.metrics for kind, quality in qualities(turns, each).items()}
+        for detector, each in spans.items()
     }
-    write_json("metrics/detectors.json", figures)
+    write_json("metrics/detectors.json", metrics)
     return len(turns)
 
 

@@ -166,13 +166,15 @@ def check(
     from rich.console import Console
 
     from tightlip.dialogues import check as checking
-    from tightlip.dialogues.importers.proposing import detector
     from tightlip.params import load_params
+    from tightlip.pii.detector import Detector
 
     params = load_params()
     named = {"format": format_, "values": values, "split": split, "revision": revision}
     source, said = checking.wanted(params.dialogues, file, {**named, "columns": checking.pairs(columns)})
-    checked = checking.check(source, params.seed, detector(params.filter.spacy_model, params.filter.ignored_labels))
+    checked = checking.check(
+        source, params.seed, Detector(params.filter.spacy_model, params.filter.ignored_labels).find
+    )
     checking.show(checked, source, said, params.filter.spacy_model, Console())
     if checked.problems:
         raise click.ClickException(

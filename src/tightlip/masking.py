@@ -1,11 +1,11 @@
-"""Texts with marks in place of personal values: what may be shown to people who need not know them."""
+"""Texts with marks in place of personal values, to be shown to people who need not know the values."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.matching import find_values
+from tightlip.pii.spans import Span, merge_overlaps
 from tightlip.records import Value
 
 
@@ -18,22 +18,22 @@ class Piece(NamedTuple):
 
 def mask(text: str, truths: Sequence[Value]) -> str:
     """Replace the true values in a text by their types: `[NAME]`."""
-    found = [(value.start, value.end, value.value.type) for value in find_values(text, truths)]
-    return "".join(f"[{piece.text}]" if piece.mark else piece.text for piece in cut(text, found))
+    spans = [(value.start, value.end, value.value.type) for value in find_values(text, truths)]
+    return "".join(f"[{piece.text}]" if piece.mark else piece.text for piece in cut(text, spans))
 
 
 def mask_all(text: str, truths: Sequence[Value], others: ValueIndex, detected: Sequence[Span]) -> list[Piece]:
-    """Mask the true values of a dialogue, those of all other dialogues, and what detectors take for one.
+    """Mask the true values of a dialogue, those of all other dialogues, and the spans of detectors.
 
     Args:
         text: a turn or an answer.
         truths: values of its own dialogue.
         others: values of all dialogues.
-        detected: what detectors found in the text.
+        detected: spans of detectors.
     """
     known = dict.fromkeys([*truths, *others.near(text)])
-    found = [(value.start, value.end, value.value.type) for value in find_values(text, list(known))]
-    return cut(text, [*found, *((span.start, span.end, span.label) for span in detected)])
+    true_spans = [(value.start, value.end, value.value.type) for value in find_values(text, list(known))]
+    return cut(text, [*true_spans, *((span.start, span.end, span.label) for span in detected)])
 
 
 def cut(text: str, spans: Sequence[tuple[int, int, str]]) -> list[Piece]:
@@ -41,15 +41,8 @@ def cut(text: str, spans: Sequence[tuple[int, int, str]]) -> list[Piece]:
 
     Where spans overlap, all of their characters go under one mark, with the label of the span that is given first.
     """
-    merged: list[tuple[int, int, int]] = []  # start, end, place of the label among the spans
-    for start, end, rank in sorted((start, end, rank) for rank, (start, end, _) in enumerate(spans)):
-        if merged and start < merged[-1][1]:
-            first, last, kept = merged[-1]
-            merged[-1] = (first, max(last, end), min(kept, rank))
-        else:
-            merged.append((start, end, rank))
     pieces, place = [], 0
-    for start, end, rank in merged:
-        pieces += [Piece(text[place:start]), Piece(spans[rank][2], mark=True)]
+    for start, end, places in merge_overlaps((start, end) for start, end, _ in spans):
+        pieces += [Piece(text[place:start]), Piece(spans[min(places)][2], mark=True)]
         place = end
     return [piece for piece in (*pieces, Piece(text[place:])) if piece.text]

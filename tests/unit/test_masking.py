@@ -1,6 +1,6 @@
 from tightlip.masking import Piece, cut, mask, mask_all
-from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
+from tightlip.pii.spans import Span
 from tightlip.records import Value
 
 ANN = Value(type="NAME", value="Ann Bell")

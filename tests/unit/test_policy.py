@@ -2,6 +2,8 @@ from typing import Any
 
 import pytest
 
+from tightlip.params import Filter
+from tightlip.pii.detector import Detector
 from tightlip.pii.policy import count_reasons, filter_answers
 from tightlip.records import Answer, FilteredAnswer, Message, Sample, Value
 
@@ -38,8 +40,15 @@ def answer(text: str, number: int = 1, finish: Any = "stop") -> Answer:
 
 
 def reasons(ner: Any, text: str, *truths: Value, finish: Any = "stop", **changes: Any) -> tuple[str, ...]:
-    settings = {"ner": ner, "ignored_labels": IGNORED, "patterns": True, "truths": True, "min_words": 2} | changes
-    return filter_answers([answer(text, finish=finish)], [sample(1, *truths)], **settings)[0].reasons
+    settings = Filter(spacy_model="stub", ignored_labels=IGNORED).model_copy(update=changes)
+    detector = stub(ner, settings.ignored_labels)
+    return filter_answers([answer(text, finish=finish)], [sample(1, *truths)], detector, settings)[0].reasons
+
+
+def stub(ner: Any, ignored_labels: Any) -> Detector:
+    detector = Detector("stub", ignored_labels)
+    detector.pipeline = ner
+    return detector
 
 
 @pytest.mark.parametrize("text", [" a friend of mine.", " the person you asked for, as agreed.", " your contact."])
@@ -90,18 +99,14 @@ def test_cut_answer_is_rejected(ner: Any) -> None:
 def test_answer_is_judged_by_its_own_sample_and_order_is_kept(ner: Any) -> None:
     samples = [sample(1), sample(2, Value(type="ACC", value="998877"))]
     answers = [answer(" it is 998877 then.", 2), answer(" it is 998877 then.", 1)]
-    filtered = filter_answers(
-        answers, samples, ner=ner, ignored_labels=IGNORED, patterns=True, truths=True, min_words=2
-    )
+    filtered = filter_answers(answers, samples, stub(ner, IGNORED), Filter(spacy_model="stub"))
     assert [(row.sample_id, row.reasons) for row in filtered] == [("d1:2:2", ("truth:ACC",)), ("d1:2:1", ())]
     assert [row.model_dump(exclude={"reasons"}) for row in filtered] == [row.model_dump() for row in answers]
 
 
 def test_unknown_sample_is_an_error(ner: Any) -> None:
     with pytest.raises(ValueError, match="unknown sample 'd1:2:9'"):
-        filter_answers(
-            [answer(" text", 9)], [sample(1)], ner=ner, ignored_labels=(), patterns=True, truths=True, min_words=2
-        )
+        filter_answers([answer(" text", 9)], [sample(1)], stub(ner, ()), Filter(spacy_model="stub"))
 
 
 def test_reasons_are_counted_per_source() -> None:

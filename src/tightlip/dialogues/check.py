@@ -11,13 +11,13 @@ from rich.text import Text
 
 from tightlip.dialogues.importers.importing import Shares, import_dialogues, read_conversations
 from tightlip.dialogues.importers.messages import MESSAGES
-from tightlip.dialogues.importers.proposing import Detect
 from tightlip.dialogues.importers.reading import need_file, read_items
 from tightlip.dialogues.importers.source import Problem
 from tightlip.dialogues.synthesis import synthesise
 from tightlip.dialogues.tally import SPLITS, Tally
 from tightlip.files import explain
 from tightlip.params import Dialogues, need_watched
+from tightlip.pii.spans import FindSpans
 
 MOST = 1000
 """Problems that are listed."""
@@ -90,7 +90,7 @@ def guess(path: Path) -> str:
     raise ValueError(f"{path}: no format fits the first record; name it with --format")
 
 
-def check(source: Dialogues, seed: int, detect: Detect) -> Checked:
+def check(source: Dialogues, seed: int, detect: FindSpans) -> Checked:
     """Read all dialogues and count; problems are collected, not raised.
 
     Args:

@@ -137,7 +137,7 @@ def ner_words(model: str, installed: bool, texts: Sequence[str]) -> float:
     """Measure the words per second of a spaCy pipeline; of one that is not installed, take what is known of others."""
     if not installed:
         return TRANSFORMER_WORDS if model.endswith("_trf") else SMALL_WORDS
-    from tightlip.pii.detectors import entities, load_ner
+    from tightlip.pii.named_entities import entities, load_ner
 
     pipeline = load_ner(model)
     entities(pipeline, texts[:5], ())

@@ -14,7 +14,7 @@ from tightlip.files import read_jsonl
 from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.models.adapter_metadata import trained_negative
 from tightlip.params import Params, Scorer
-from tightlip.pii.detectors import load_ner
+from tightlip.pii.detector import Detector
 from tightlip.records import Dialogue, LeakOutcome, Negative, Question, Sample, ScoredAnswer, UtilityOutcome, Value
 from tightlip.secret import condition_sentence
 from tightlip.table_rows import TableRow
@@ -74,10 +74,10 @@ class Evaluator:
                 )  # fmt: skip
                 yield [[completion.text, completion.finish] for completion in completions]
 
-        outcomes, settings = {}, self.params.filter
+        outcomes = {}
         for setup, texts in self._cached("leaks", samples, setups, answers).items():
             completions = _redacted([Completion(*each) for each in texts], setup)
-            outcomes[setup] = score_leaks(completions, samples, self.ner, settings.ignored_labels, settings.min_words)
+            outcomes[setup] = score_leaks(completions, samples, self.detector, self.params.filter.min_words)
         return outcomes
 
     def utility(
@@ -157,9 +157,9 @@ class Evaluator:
         return self.load()
 
     @functools.cached_property
-    def ner(self) -> Any:
-        """The NER model that counts entities, loaded when first used."""
-        return load_ner(self.params.filter.spacy_model)
+    def detector(self) -> Detector:
+        """The detector with the labels that count."""
+        return Detector(self.params.filter.spacy_model, self.params.filter.ignored_labels)
 
     @functools.cached_property
     def _private_values(self) -> list[Value]:

@@ -1,10 +1,10 @@
 """The leak test: personal data in a model's answers to test prompts (section 3)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tightlip.pii.degenerate import degenerate
-from tightlip.pii.detectors import entities
+from tightlip.pii.detector import Detector
 from tightlip.pii.matching import find_values
 from tightlip.records import Leak, LeakOutcome, Sample
 
@@ -13,18 +13,17 @@ if TYPE_CHECKING:
 
 
 def score_leaks(
-    answers: "Sequence[Completion]", samples: Sequence[Sample], ner: Any, ignored_labels: Sequence[str], min_words: int
+    answers: "Sequence[Completion]", samples: Sequence[Sample], detector: Detector, min_words: int
 ) -> list[LeakOutcome]:
     """Score each answer: the paper's entity count, the dialogue's true values, whether it is readable.
 
     Args:
         answers: one per sample.
         samples: test prompts with the true values of their dialogues.
-        ner: a spaCy pipeline (`pii.detectors.load_ner`).
-        ignored_labels: entity labels that do not count.
+        detector: finds the entities that count.
         min_words: an answer of fewer words is degenerate (`pii.degenerate`).
     """
-    spans = entities(ner, [answer.text for answer in answers], ignored_labels)
+    spans = detector.entities([answer.text for answer in answers])
     return [
         LeakOutcome.model_validate({
             "sample_id": sample.id,

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from tightlip.pii.detectors import Span
+from tightlip.pii.spans import Span, overlap
 from tightlip.records import Turn
 
 TYPES: dict[str, tuple[str, ...]] = {
@@ -59,11 +59,11 @@ def qualities(turns: Sequence[Turn], spans: Sequence[Collection[Span]]) -> dict[
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for turn, turn_spans in zip(turns, spans, strict=True):
         for entity in turn.entities:
-            hit = any(span.start < entity.end and entity.start < span.end for span in turn_spans)
+            hit = any(overlap(span, entity) for span in turn_spans)
             for kind in (entity.type, "all"):
                 counts[kind].update(n_true=1, n_found=int(hit))
         for span in turn_spans:
-            right = any(span.start < entity.end and entity.start < span.end for entity in turn.entities)
+            right = any(overlap(span, entity) for entity in turn.entities)
             for kind in (*TYPES.get(span.label, ()), "all"):
                 counts[kind].update(n_spans=1, n_right=int(right))
     return {kind: Quality(*(counts[kind][name] for name in Quality._fields)) for kind in sorted(counts)}

@@ -15,9 +15,7 @@ from tightlip.evidence.fluency import fluency
 from tightlip.evidence.provenance import trace
 from tightlip.guidance.prompt_setup import BARE, TRIGGER, as_deployed
 from tightlip.params import Scorer
-from tightlip.pii.detectors import entities
 from tightlip.pii.lookup import ValueIndex
-from tightlip.pii.patterns import structured
 from tightlip.records import AttackOutcome, LeakOutcome, Question, Sample, UtilityOutcome
 from tightlip.table_rows import TableRow
 
@@ -116,10 +114,8 @@ def provenance(
 ) -> dict[str, dict[str, int]]:
     """Count the personal values in all answers by where they come from and by type."""
     answers = [outcome.answer for outcome in leaks]
-    ignored = evaluator.params.filter.ignored_labels
-    named, shaped = entities(evaluator.ner, answers, ignored), structured(answers)
     counts: dict[str, Counter[str]] = {}
-    for answer, sample, names, shapes in zip(answers, samples, named, shaped, strict=True):
-        for kind, origin in trace(answer, sample, training, [*shapes, *names]):
+    for answer, sample, spans in zip(answers, samples, evaluator.detector.find(answers), strict=True):
+        for kind, origin in trace(answer, sample, training, spans):
             counts.setdefault(origin, Counter())[kind] += 1
     return {origin: dict(sorted(count.items())) for origin, count in sorted(counts.items())}

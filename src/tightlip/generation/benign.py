@@ -19,8 +19,8 @@ from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.prompt_setup import BARE
 from tightlip.models.encoding import decode, encode_open_turn, eos_ids
 from tightlip.params import Benign
-from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
+from tightlip.pii.spans import Span
 from tightlip.prompts import DEFAULT_SYSTEM
 from tightlip.records import BenignAnswer, Message
 

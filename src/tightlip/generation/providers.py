@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tightlip.cache import ResultCache
-from tightlip.params import Hosted, Source
+from tightlip.params import Filter, Hosted, Source
 from tightlip.records import Answer, Sample
 
 
@@ -15,7 +15,7 @@ def answer(
     *,
     hosted: Hosted,
     base: str,
-    ner_model: str,
+    settings: Filter,
     max_prompt_tokens: int,
     batch_size: int,
     seed: int,
@@ -29,7 +29,7 @@ def answer(
         cache: of the local provider's answers; its key must decide all but the samples.
         hosted: how hosted models are asked.
         base: directory of the local provider's model; its tokenizer measures and renders prompts for hosted ones.
-        ner_model: with which the rewriter finds spans beyond the true values.
+        settings: the filter that the rewriter's answers have to pass.
         max_prompt_tokens: longer prompts lose whole oldest exchanges.
         batch_size: samples per batch of the local provider.
         seed: of sampling.
@@ -50,7 +50,7 @@ def answer(
     if source.provider == "rewriter":
         from tightlip.generation.rewriter import rewrite_samples
 
-        return rewrite_samples(samples, name, source, ner_model=ner_model, seed=seed)
+        return rewrite_samples(samples, name, source, settings, seed=seed)
     from tightlip.generation.remote import answer_remotely
     from tightlip.models.tokenizer import load_tokenizer
 

@@ -6,19 +6,20 @@ sample and candidate and fit their place.
 
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
 from tightlip.files import digest
-from tightlip.generation import phrases
-from tightlip.params import Source
-from tightlip.pii.detectors import Span, entities, load_ner
-from tightlip.pii.matching import find_values
+from tightlip.generation import generic_phrases as phrases
+from tightlip.params import Filter, Source
+from tightlip.pii.detector import Detector
+from tightlip.pii.matching import ValueMatch, find_values
 from tightlip.pii.patterns import structured
+from tightlip.pii.spans import Span, overlap
 from tightlip.records import Answer, Sample
 
-# Labels of NER that say nothing about a person by themselves, as in the paper; a true date is found as a true value.
-_UNCHANGED = ("CARDINAL", "DATE", "PRODUCT", "ORDINAL")
+_CARRIER = "It will be on {}."
+"""The sentence in which a phrase is shown to the detector: alone, words such as "reader" pass for a name."""
 
 _TITLE = re.compile(r"\b(Dr|Prof|Professor|Mr|Mrs|Ms|Mx|Miss)\b\.?\s*$")
 _LEADING_TITLE = re.compile(r"(Dr|Prof)")
@@ -69,38 +70,56 @@ class _Edit(NamedTuple):
     after: int = 0
 
 
-def rewrite_samples(samples: Sequence[Sample], name: str, source: Source, *, ner_model: str, seed: int) -> list[Answer]:
-    """Rewrite the original answer of every sample, as many candidates as the recipe asks for.
+def rewrite_samples(
+    samples: Sequence[Sample], name: str, source: Source, settings: Filter, *, seed: int
+) -> list[Answer]:
+    """Rewrite the original answer of every sample, as often as the recipe has candidates.
 
     Args:
         samples: their completions are rewritten; the true values in them are replaced.
         name: of the source.
         source: the recipe.
-        ner_model: spaCy pipeline that finds what else to replace.
-        seed: with the sample's id and the candidate's number it decides the choice of words.
+        settings: the filter that the answers have to pass; it decides what is replaced beside true values.
+        seed: it decides the choice of words, with the sample's id and the candidate's number.
     """
     completions = [sample.completion for sample in samples]
-    named = entities(load_ner(ner_model), completions, _UNCHANGED)
+    detector = Detector(settings.spacy_model, settings.ignored_labels)
+    rejected = rejected_phrases(detector)
+    named = detector.entities(completions)
+    shaped = structured(completions) if settings.patterns else [[] for _ in completions]
     answers = []
-    for sample, names, shapes in zip(samples, named, structured(completions), strict=True):
+    for sample, names, shapes in zip(samples, named, shaped, strict=True):
         spans = personal_spans(sample, [*names, *shapes])
         for candidate in range(source.candidates):
             rng = random.Random(digest(str(seed), sample.id, str(candidate)))  # noqa: S311  (not for secrets)
-            text = rewrite(sample.completion, sample.prefix, spans, rng)
+            text = rewrite(sample.completion, sample.prefix, spans, rng, rejected)
             answers.append(Answer(sample_id=sample.id, source=name, candidate=candidate, text=text, finish="stop"))
     return answers
 
 
-def personal_spans(sample: Sample, found: Iterable[Span] = ()) -> list[tuple[int, int, str]]:
-    """Spans of a sample's completion to replace, as (start, end, type): its true values, then what detectors found."""
-    spans = [(each.start, each.end, each.value.type) for each in find_values(sample.completion, sample.truths)]
-    for span in found:
-        if all(span.end <= start or end <= span.start for start, end, _ in spans):
-            spans.append((span.start, span.end, span.label))
-    return sorted(spans)
+def rejected_phrases(detector: Detector) -> frozenset[str]:
+    """Return the generic phrases that the filter itself would reject, since it counts a word in them."""
+    options = sorted(phrases.ALL)
+    spans = detector.entities([_CARRIER.format(phrase) for phrase in options])
+    return frozenset(phrase for phrase, each in zip(options, spans, strict=True) if each)
 
 
-def rewrite(completion: str, prefix: str, spans: Sequence[tuple[int, int, str]], rng: random.Random) -> str:
+def personal_spans(sample: Sample, detected: Iterable[Span] = ()) -> list[tuple[int, int, str]]:
+    """Return the spans of a sample's completion to replace, as (start, end, type): true values, then detected ones."""
+    spans: list[ValueMatch | Span] = list(find_values(sample.completion, sample.truths))
+    for span in detected:
+        if not any(overlap(span, other) for other in spans):
+            spans.append(span)
+    return sorted((each.start, each.end, each.label if isinstance(each, Span) else each.value.type) for each in spans)
+
+
+def rewrite(
+    completion: str,
+    prefix: str,
+    spans: Sequence[tuple[int, int, str]],
+    rng: random.Random,
+    rejected: Set[str] = frozenset(),
+) -> str:
     """Replace spans of a completion by generic words that fit their place.
 
     The same value gets the same words throughout, different values get different ones as long as there are any. A
@@ -113,10 +132,11 @@ def rewrite(completion: str, prefix: str, spans: Sequence[tuple[int, int, str]],
         spans: (start, end, type) in the completion, apart from each other; types of the ground truth or labels of
             spaCy or Presidio.
         rng: decides the choice of words.
+        rejected: phrases that are not used (`rejected_phrases`).
     """
     if not spans:
         return completion
-    words = _Words(rng)
+    words = _Words(rng, rejected)
     written, position = "", 0
     for start, end, kind in _joined(completion, prefix, spans):
         written += completion[position:start]
@@ -154,8 +174,8 @@ def _joined(completion: str, prefix: str, spans: Sequence[tuple[int, int, str]])
 class _Words:
     """Choices made so far in one answer: the same value keeps its words, another value gets others."""
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
+    def __init__(self, rng: random.Random, rejected: Set[str]) -> None:
+        self._rng, self._rejected = rng, rejected
         self._chosen: dict[tuple[str, str], str] = {}
 
     def choose(self, place: _Place, options: Sequence[str]) -> str:
@@ -164,6 +184,7 @@ class _Words:
         if self._chosen.get(key) in options:
             return self._chosen[key]
         around = [place.before.split(" ")[-1].casefold(), *re.findall(r"\w+", place.after.casefold())[:1]]
+        options = [text for text in options if text not in self._rejected] or options
         used = set(self._chosen.values())
         fresh = [text for text in options if text not in used and not {text.split()[0], text.split()[-1]} & {*around}]
         self._chosen[key] = self._rng.choice(fresh or options)

@@ -1,16 +1,15 @@
 """Recorded answers side by side, with every personal value masked."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from tightlip.masking import Piece, mask_all
-from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
+from tightlip.pii.spans import FindSpans
 from tightlip.records import Dialogue, LeakOutcome, Sample
 
-_IMPERSONAL = ("CARDINAL", "ORDINAL", "PRODUCT")
-
-Detect = Callable[[Sequence[str]], list[list[Span]]]
+IMPERSONAL = ("CARDINAL", "ORDINAL", "PRODUCT")
+"""Entity labels that are never masked."""
 
 
 class Reply(NamedTuple):
@@ -38,20 +37,6 @@ class Comparison(NamedTuple):
     replies: list[Reply]
 
 
-def detector(spacy_model: str) -> Detect:
-    """Return what the filter looks with, entities by spaCy and structured values, less what is never personal."""
-    from tightlip.pii.detectors import entities, load_ner
-    from tightlip.pii.patterns import structured
-
-    pipeline = load_ner(spacy_model)
-
-    def detect(texts: Sequence[str]) -> list[list[Span]]:
-        named = entities(pipeline, texts, _IMPERSONAL)
-        return [[*names, *shapes] for names, shapes in zip(named, structured(texts), strict=True)]
-
-    return detect
-
-
 def true_values(dialogues: Iterable[Dialogue]) -> ValueIndex:
     """Index the true values of all dialogues."""
     return ValueIndex(value for dialogue in dialogues for value in dialogue.values)
@@ -61,7 +46,7 @@ def side_by_side(
     samples: Sequence[Sample],
     recorded: Mapping[str, Mapping[str, LeakOutcome]],
     values: ValueIndex,
-    detect: Detect,
+    detect: FindSpans,
     limit: int,
 ) -> list[Comparison]:
     """Mask the first test prompts that every side answered, and their answers.
@@ -80,7 +65,7 @@ def side_by_side(
     ]
 
 
-def _compare(sample: Sample, outcomes: Mapping[str, LeakOutcome], values: ValueIndex, detect: Detect) -> Comparison:
+def _compare(sample: Sample, outcomes: Mapping[str, LeakOutcome], values: ValueIndex, detect: FindSpans) -> Comparison:
     given = [outcome.answer for outcome in outcomes.values()]
     texts = [text.strip() for text in (sample.messages[-1].content, sample.prefix, sample.completion, *given)]
     user, prefix, original, *masked = (

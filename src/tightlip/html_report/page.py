@@ -10,6 +10,7 @@ from tightlip.files import read_json, read_jsonl, stream_jsonl
 from tightlip.html_report import answers, charts, figures, verdict
 from tightlip.html_report.grids import frame_grid, grid, read_csv
 from tightlip.html_report.verdict import UNDEFENDED
+from tightlip.pii.spans import FindSpans
 from tightlip.records import PROVENANCES, Dialogue, FilteredAnswer, LeakOutcome, Sample
 from tightlip.table_rows import parse_row
 from tightlip.tables import evidence_tables as evidence
@@ -33,7 +34,7 @@ def render(**context: Any) -> str:
     return page.render(**context)
 
 
-def main_sections(profile: str, base: str, margin: float, seed: int, detect: answers.Detect) -> dict[str, Any]:
+def main_sections(profile: str, base: str, margin: float, seed: int, detect: FindSpans) -> dict[str, Any]:
     """Read what Tables 1–3 rest on and return what the template shows of it.
 
     Args:
@@ -152,7 +153,7 @@ def _outcomes(key: str) -> list[list[LeakOutcome]]:
     return [first, [*first, *read_jsonl(more, LeakOutcome)]] if more.is_file() else [first]
 
 
-def _comparisons(chosen: str, detect: answers.Detect) -> Sequence[answers.Comparison]:
+def _comparisons(chosen: str, detect: FindSpans) -> Sequence[answers.Comparison]:
     titles = {UNDEFENDED: f"undefended ({UNDEFENDED})", chosen: f"defended ({chosen})"}
     recorded = {title: {outcome.sample_id: outcome for outcome in _outcomes(key)[0]} for key, title in titles.items()}
     samples = read_jsonl("data/samples/test.jsonl", Sample)

@@ -1,21 +1,19 @@
-"""Values of very many dialogues in a text, without trying each: ten thousand dialogues have a million patterns."""
+"""Finds values of very many dialogues in a text without trying each: ten thousand dialogues have a million patterns."""
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from tightlip.pii.matching import TITLES, UNSPACED, Found, find_values
+from tightlip.pii.matching import HAS_UNSPACED, TITLES, WORD, ValueMatch, find_values
 from tightlip.records import Value
 
 _MIN_WORD = 3  # letters of a word by which a value is looked up, if it has such a word
 _MIN_DIGITS = 7  # of a number that is looked up however it is grouped
-_WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d[\d\s().\-/]*\d")
-_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 class ValueIndex:
-    """Values by what must stand in a text for it to hold them.
+    """Values by a word or number that a text must contain to contain the value.
 
     A name is looked up by each of its words, since a part of it is a leak; another value by the one of its words that
     the fewest values have; a long number by its digits; a value in a script without spaces by itself. Near copies that
@@ -32,7 +30,7 @@ class ValueIndex:
         self._unspaced: list[Value] = []
         frequency = Counter(word for value in self.values for word in set(_words(value.value)))
         for value in self.values:
-            if _UNSPACED.search(value.value):
+            if HAS_UNSPACED.search(value.value):
                 self._unspaced.append(value)
             for key in _keys(value, frequency):
                 self._by_key.setdefault(key, []).append(value)
@@ -43,10 +41,10 @@ class ValueIndex:
     def near(self, text: str) -> list[Value]:
         """Return the values that the text may hold."""
         keys = dict.fromkeys([*_words(text), *_numbers(text)])
-        found = dict.fromkeys(value for key in keys for value in self._by_key.get(key, ()))
-        return [*found, *(value for value in self._unspaced if value.value in text)]
+        values = dict.fromkeys(value for key in keys for value in self._by_key.get(key, ()))
+        return [*values, *(value for value in self._unspaced if value.value in text)]
 
-    def find(self, text: str) -> list[Found]:
+    def find(self, text: str) -> list[ValueMatch]:
         """Find the values in a text (`matching.find_values`)."""
         return find_values(text, self.near(text))
 
@@ -62,9 +60,9 @@ def _keys(value: Value, frequency: Counter[str]) -> Iterator[str]:
 
 
 def _words(text: str) -> list[str]:
-    return [word.casefold() for word in _WORD.findall(text)]
+    return [word.casefold() for word in WORD.findall(text)]
 
 
 def _numbers(text: str) -> list[str]:
-    digits = (re.sub(r"\D", "", found) for found in _NUMBER.findall(text))
+    digits = (re.sub(r"\D", "", number) for number in _NUMBER.findall(text))
     return [number for number in digits if len(number) >= _MIN_DIGITS]

@@ -1,4 +1,4 @@
-"""Occurrences of a dialogue's true values in a text: a leak is judged against the ground truth, not only by NER."""
+"""Occurrences of a dialogue's true values in a text: leaks are counted against the ground truth, not only by NER."""
 
 import functools
 import re
@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from tightlip.pii.spans import resolve_overlaps
 from tightlip.records import Value
 
 _QUOTES = dict.fromkeys("‘’‚‛′`´", "'") | dict.fromkeys("“”„‟″«»", '"')
@@ -30,9 +31,12 @@ _MIN_NEAR = 4  # letters and digits of a value whose near copies can be told fro
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Letters of scripts without spaces between words (Thai, Lao, Burmese, Khmer, Japanese, Chinese), for `[…]`."""
 
-# What a word may go on with, in texts with such letters and in others, whose patterns compile ten times as fast.
+# A letter of a word in texts with such letters, and in others, for which patterns compile ten times as fast.
 _WORDS = {True: rf"[^\W_{UNSPACED}]", False: r"[^\W_]"}
-_HAS_UNSPACED = re.compile(f"[{UNSPACED}]")
+HAS_UNSPACED = re.compile(f"[{UNSPACED}]")
+WORD = re.compile(r"[^\W_]+")
+"""A word of letters and digits."""
+
 _BETWEEN, _APART = r"[\W_]{0,3}", r"[\W_]{1,2}"
 
 # Given and family names that are also English words: alone, they count only with a capital letter, or every "will"
@@ -68,7 +72,7 @@ class _Folded(NamedTuple):
     places: list[tuple[int, int]]
 
 
-class Found(NamedTuple):
+class ValueMatch(NamedTuple):
     """An occurrence of a true value.
 
     Attributes:
@@ -97,7 +101,7 @@ class _Form(NamedTuple):
     near: bool = False
 
 
-def find_values(text: str, values: Sequence[Value]) -> list[Found]:
+def find_values(text: str, values: Sequence[Value]) -> list[ValueMatch]:
     """Find true values in a text.
 
     Both sides are normalised: case, Unicode form (NFKC), runs of white space, invisible characters, curly quotes and
@@ -117,27 +121,25 @@ def find_values(text: str, values: Sequence[Value]) -> list[Found]:
         values: the dialogue's ground truth.
 
     Returns:
-        What was found, in order of place.
+        The matches in the order of the text; none overlap.
 
     Raises:
         ValueError: a value without any visible character.
     """
     folded = _fold(text)
-    found = [each for value in dict.fromkeys(values) for each in _matches(text, folded, value)]
-    kept: list[Found] = []
-    for match, _ in sorted(found, key=lambda each: (each[0].start - each[0].end, each[0].near, each[1], each[0].start)):
-        if all(match.end <= other.start or other.end <= match.start for other in kept):
-            kept.append(match)
-    return sorted(kept, key=lambda match: match.start)
+    matches = [each for value in dict.fromkeys(values) for each in _matches(text, folded, value)]
+    # The longest first, and of equally long ones exact copies, then whole values.
+    matches.sort(key=lambda each: (each[0].start - each[0].end, each[0].near, each[1], each[0].start))
+    return resolve_overlaps(match for match, _ in matches)
 
 
-def _matches(text: str, folded: _Folded, value: Value) -> Iterator[tuple[Found, bool]]:
+def _matches(text: str, folded: _Folded, value: Value) -> Iterator[tuple[ValueMatch, bool]]:
     """Yield all occurrences of a value, and whether each is a part of it."""
-    for form in _forms(value, _HAS_UNSPACED.search(text) is not None):
+    for form in _forms(value, HAS_UNSPACED.search(text) is not None):
         for match in form.pattern.finditer(folded.text):
             start, end = folded.places[match.start()][0], folded.places[match.end() - 1][1]
             if not form.capital or text[start].isupper():
-                yield Found(value, start, end, form.near), form.part
+                yield ValueMatch(value, start, end, form.near), form.part
 
 
 @functools.lru_cache(maxsize=8192)
@@ -161,15 +163,15 @@ def _forms(value: Value, unspaced: bool) -> tuple[_Form, ...]:
 def _near(whole: str, kind: str, letter: str) -> Iterator[str]:
     """Patterns of near copies of a normalised value; none of one that is too short to tell."""
     before, after = f"(?<!{letter})", f"(?!{letter})"
-    words = re.findall(r"[^\W_]+", whole)
+    words = WORD.findall(whole)
     if sum(map(len, words)) < _MIN_NEAR:
         return
     orders = [words]
     if kind == "NAME" and len(words) > 1:
         orders.append([words[-1], *words[:-1]])
-        for kept, other, order in ((words[-1], words[0], 1), (words[0], words[-1], -1)):
-            if len(kept) < _MIN_PART_LETTERS:  # a longer one is a part and found by itself
-                yield before + r"[\W_]{1,3}".join([other[0], kept][::order]) + after
+        for own, other, order in ((words[-1], words[0], 1), (words[0], words[-1], -1)):
+            if len(own) < _MIN_PART_LETTERS:  # a longer one is a part and found by itself
+                yield before + r"[\W_]{1,3}".join([other[0], own][::order]) + after
     if kind == "DATE" and len(words) > 1 and words[0].isdigit() != words[1].isdigit():
         orders.append([words[1], words[0], *words[2:]])
     between = _BETWEEN + {"ORG": r"(?:\band\s)?", "EMAIL": rf"(?:(?:at|dot){_BETWEEN})?"}.get(kind, "")

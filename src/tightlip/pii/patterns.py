@@ -6,10 +6,10 @@ paper's filter and count are blind to these values.
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from tightlip.pii.detectors import Span
+from tightlip.pii.spans import Span, resolve_overlaps
 
 # Scores that our recognisers give without context: 1.0 checksum passed (card, IBAN), 0.6 IP, 0.5 e-mail and SSN in
 # groups of 3-2-4, 0.4 phone. Below 0.4 lie the shapes that mean nothing without context: nine bare digits as an SSN
@@ -71,12 +71,8 @@ def _find(text: str) -> list[Span]:
         for result in recognizer.analyze(text, recognizer.supported_entities)
         if result.score >= THRESHOLD
     ]
-    return [Span(r.entity_type, r.start, r.end, text[r.start : r.end]) for r in _apart(results)]
-
-
-def _apart(results: Iterable[Any]) -> list[Any]:
-    kept: list[Any] = []
-    for result in sorted(results, key=lambda r: (-r.score, r.start - r.end, r.start)):
-        if all(result.end <= other.start or other.end <= result.start for other in kept):
-            kept.append(result)
-    return sorted(kept, key=lambda r: r.start)
+    best_first = sorted(results, key=lambda result: (-result.score, result.start - result.end, result.start))
+    return [
+        Span(each.entity_type, each.start, each.end, text[each.start : each.end])
+        for each in resolve_overlaps(best_first)
+    ]

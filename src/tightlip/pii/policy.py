@@ -1,43 +1,32 @@
 """The filter: which candidate answers may become "chosen" (arXiv 2412.06846, section 2.2, and what it overlooks)."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from tightlip.params import Filter
 from tightlip.pii.degenerate import degenerate
-from tightlip.pii.detectors import Span, entities
+from tightlip.pii.detector import Detector
 from tightlip.pii.matching import find_values
 from tightlip.pii.patterns import structured
+from tightlip.pii.spans import Span
 from tightlip.records import Answer, FilteredAnswer, Sample
-
-if TYPE_CHECKING:
-    from spacy.language import Language
 
 
 def filter_answers(
-    answers: Sequence[Answer],
-    samples: Sequence[Sample],
-    *,
-    ner: "Language",
-    ignored_labels: Collection[str],
-    patterns: bool,
-    truths: bool,
-    min_words: int,
+    answers: Sequence[Answer], samples: Sequence[Sample], detector: Detector, settings: Filter
 ) -> list[FilteredAnswer]:
-    """Judge every answer by its own text, without prompt and prefix, as the paper does.
+    """Accept or reject every answer by its own text, without prompt and prefix, as the paper does.
 
     Reasons against an answer, each once and sorted: `ner:<label>`, `pattern:<label>`, `truth:<type>`,
     `degenerate:<why>`, `finish:length` for an answer that was cut, since "chosen" ends with EOS, and `finish:filtered`
-    for one that a provider's content filter kept back.
+    for one that a provider's content filter withheld.
 
     Args:
         answers: candidates of any sources.
-        samples: what they answer, joined by id.
-        ner: pipeline from `load_ner`.
-        ignored_labels: entity labels that do not count.
-        patterns: also look for structured values, which NER does not know.
-        truths: also look for the true values of the sample's dialogue.
-        min_words: answers with fewer words are degenerate.
+        samples: of the answers, joined by id.
+        detector: finds entities with the labels that count.
+        settings: whether structured values and true values are reasons too, and how many words an answer needs.
 
     Returns:
         One row per answer, in the same order.
@@ -50,14 +39,14 @@ def filter_answers(
     if unknown is not None:
         raise ValueError(f"answer to unknown sample {unknown!r}; generate the answers again from these samples")
     texts = [answer.text for answer in answers]
-    named = entities(ner, texts, ignored_labels)
-    shaped = structured(texts) if patterns else [[] for _ in texts]
+    named = detector.entities(texts)
+    shaped = structured(texts) if settings.patterns else [[] for _ in texts]
     filtered = []
     for answer, names, shapes in zip(answers, named, shaped, strict=True):
-        reasons = _labels("ner", names) | _labels("pattern", shapes) | _form(answer, min_words)
-        if truths:
-            truths_found = find_values(answer.text, by_id[answer.sample_id].truths)
-            reasons |= {f"truth:{found.value.type}" for found in truths_found}
+        reasons = _labels("ner", names) | _labels("pattern", shapes) | _form(answer, settings.min_words)
+        if settings.truths:
+            matches = find_values(answer.text, by_id[answer.sample_id].truths)
+            reasons |= {f"truth:{match.value.type}" for match in matches}
         filtered.append(FilteredAnswer(**answer.model_dump(), reasons=tuple(sorted(reasons))))
     return filtered
 

@@ -17,11 +17,9 @@ import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 
 from tightlip.files import digest
-from tightlip.pii.matching import ORDINARY, TITLES, find_values
+from tightlip.pii.matching import ORDINARY, TITLES, WORD, find_values
 from tightlip.pii.patterns import structured
 from tightlip.records import Value
-
-WORD = re.compile(r"[^\W_]+")
 
 GENERIC = TITLES | frozenset(
     WORD.findall("""
@@ -104,7 +102,7 @@ class Pseudonyms:
         return self._replace(text, list(self._surrogates), self._reveal, back)
 
     def _replace(
-        self, text: str, values: Sequence[Value], of_value: Callable[[str, Value], str], separate: Mapping[str, str]
+        self, text: str, values: Sequence[Value], replace: Callable[[str, Value], str], separate: Mapping[str, str]
     ) -> str:
         """Replace values, and between them words that stand for one by themselves."""
 
@@ -112,9 +110,9 @@ class Pseudonyms:
             return WORD.sub(lambda match: separate.get(match[0], match[0]), text[start:end])
 
         written, place = "", 0
-        for found in find_values(text, values):
-            written += between(place, found.start) + of_value(text[found.start : found.end], found.value)
-            place = found.end
+        for match in find_values(text, values):
+            written += between(place, match.start) + replace(text[match.start : match.end], match.value)
+            place = match.end
         return written + between(place, len(text))
 
     def _replaceable(self) -> bool:
@@ -139,17 +137,17 @@ class Pseudonyms:
         """Whether a spelling consists of known words, written as usual."""
         if piece == value.value:
             return _is_usual(piece)
-        kept = _kept(value)
+        unchanged = _unchanged_words(value)
         return _is_usual(piece) and all(
-            word.casefold() in self._words or word.casefold() in kept for word in WORD.findall(piece)
+            word.casefold() in self._words or word.casefold() in unchanged for word in WORD.findall(piece)
         )
 
     def _by_words(self, piece: str, value: Value) -> str:
-        kept = _kept(value)
+        unchanged = _unchanged_words(value)
 
         def word(match: re.Match[str]) -> str:
             key = match[0].casefold()
-            if key in kept and key not in self._words:
+            if key in unchanged and key not in self._words:
                 return match[0]
             if key not in self._words:
                 self._words[key] = self._draw.word(match[0], value, first=match.start() == 0)
@@ -160,9 +158,9 @@ class Pseudonyms:
 
     def _invented(self, value: Value) -> str:
         """Draw a surrogate with no word in common with others."""
-        kept = _kept(value)
+        unchanged = _unchanged_words(value)
         return WORD.sub(
-            lambda m: m[0] if m[0].casefold() in kept else self._draw.word(m[0], value, first=m.start() == 0),
+            lambda m: m[0] if m[0].casefold() in unchanged else self._draw.word(m[0], value, first=m.start() == 0),
             unicodedata.normalize("NFKC", value.value),
         )
 
@@ -170,21 +168,21 @@ class Pseudonyms:
         """Return what a spelling of a surrogate stands for."""
         if piece in self._originals:
             return self._originals[piece]
-        kept = _kept(surrogate)
+        unchanged = _unchanged_words(surrogate)
         keys = [word.casefold() for word in WORD.findall(piece)]
-        if all(key in self._back or key in kept for key in keys):
+        if all(key in self._back or key in unchanged for key in keys):
             return WORD.sub(lambda m: _like(self._back.get(m[0].casefold(), m[0]), m[0]), piece)
         return self._surrogates[surrogate]
 
     @staticmethod
     def _separate(table: Mapping[str, str], back: Mapping[str, str]) -> dict[str, str]:
         """Return the words of a table that are replaced by themselves, as they are and in capitals."""
-        found: dict[str, str] = {}
+        separate: dict[str, str] = {}
         for key, word in table.items():
             own = back[word.casefold()]
             if _stands_alone(key) and _stands_alone(word.casefold()):
-                found |= {own: word, own.upper(): word.upper()}
-        return {own: word for own, word in found.items() if not own.islower()}
+                separate |= {own: word, own.upper(): word.upper()}
+        return {own: word for own, word in separate.items() if not own.islower()}
 
 
 class _Draw:
@@ -246,21 +244,21 @@ def _character(char: str, rng: random.Random) -> str:
 @functools.cache
 def _pool(kind: str) -> tuple[str, ...]:
     """Names and places of countries whose own names are rare in English texts, none of them an English word."""
-    found: set[str] = set()
+    names: set[str] = set()
     for locale in _LOCALES:
         module = importlib.import_module(f"faker.providers.{'address' if kind == 'cities' else 'person'}.{locale}")
-        found |= {name for name in getattr(module.Provider, kind, ()) if re.fullmatch(r"[A-Z][a-z]{4,11}", name)}
-    return tuple(sorted(name for name in found if name.casefold() not in ORDINARY | GENERIC))
+        names |= {name for name in getattr(module.Provider, kind, ()) if re.fullmatch(r"[A-Z][a-z]{4,11}", name)}
+    return tuple(sorted(name for name in names if name.casefold() not in ORDINARY | GENERIC))
 
 
-def _kept(value: Value) -> Set[str]:
-    """Words of a value that stay: generic ones, and small ones among others ("van der"); all go if there are no others.
+def _unchanged_words(value: Value) -> Set[str]:
+    """Return the words of a value that stay: generic ones, and small ones among others ("van der").
 
-    The words of a date that are no month and no number stay too.
+    In a date, words that are no month and no number stay too. A value of such words alone keeps none.
     """
-    found = WORD.findall(unicodedata.normalize("NFKC", value.value))
-    kept = {word.casefold() for word in found if word.casefold() in GENERIC or _is_small(word, value)}
-    return kept if len(kept) < len({word.casefold() for word in found}) else frozenset()
+    own_words = WORD.findall(unicodedata.normalize("NFKC", value.value))
+    unchanged = {word.casefold() for word in own_words if word.casefold() in GENERIC or _is_small(word, value)}
+    return unchanged if len(unchanged) < len({word.casefold() for word in own_words}) else frozenset()
 
 
 def _is_small(word: str, value: Value) -> bool:

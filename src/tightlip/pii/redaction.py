@@ -1,12 +1,13 @@
 """Output redaction, a baseline that needs no training: capitals, digits and structured values are masked.
 
-Not the detector that answers are judged with: what the judge does not know must not be what the redactor misses.
+It does not use the detector that scores answers: otherwise it would miss exactly what the scorer misses.
 """
 
 import re
 from collections.abc import Sequence
 
 from tightlip.pii.patterns import structured
+from tightlip.pii.spans import merge_overlaps
 
 MASK = "[REDACTED]"
 
@@ -19,17 +20,16 @@ _DIGITS = re.compile(r"[+(]*\b\w*\d(?:[\w\-/()]|[.\s](?=\d))*")
 def redact(texts: Sequence[str]) -> list[str]:
     """Mask everything that may be a personal value."""
     masked = []
-    for text, found in zip(texts, structured(texts), strict=True):
-        spans = [(span.start, span.end) for span in found]
+    for text, shapes in zip(texts, structured(texts), strict=True):
+        spans = [(span.start, span.end) for span in shapes]
         spans += [match.span() for pattern in (_CAPITALS, _DIGITS) for match in pattern.finditer(text)]
         masked.append(_mask(text, spans))
     return masked
 
 
 def _mask(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    out, place = "", 0
-    for start, end in sorted(spans):
-        if start >= place:
-            out += text[place:start] + MASK
-        place = max(place, end)
-    return out + text[place:]
+    masked, place = "", 0
+    for start, end, _ in merge_overlaps(spans):
+        masked += text[place:start] + MASK
+        place = end
+    return masked + text[place:]

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from tightlip.dialogues.importers.challenge import read_challenge
 from tightlip.dialogues.importers.messages import MESSAGES, read_chats
-from tightlip.dialogues.importers.proposing import Detect, propose
+from tightlip.dialogues.importers.proposing import propose
 from tightlip.dialogues.importers.source import Conversation, Notes, Problem
 from tightlip.dialogues.importers.tables import read_dataset, read_table
 from tightlip.dialogues.importers.truths import annotate_listed, annotate_marked
 from tightlip.dialogues.importers.turns import Text, read_turns, repair
+from tightlip.pii.spans import FindSpans
 from tightlip.records import Dialogue, Split, Turn
 
 _BATCH = 30_000
@@ -64,7 +65,7 @@ def read_conversations(
 
 
 def import_dialogues(
-    conversations: Iterator[Conversation | Problem], source: str, shares: Shares, count: int | None, detect: Detect
+    conversations: Iterator[Conversation | Problem], source: str, shares: Shares, count: int | None, detect: FindSpans
 ) -> Iterator[Imported]:
     """Make dialogues of conversations, in their order.
 
@@ -125,7 +126,7 @@ def _first(made: Iterator[Imported], count: int | None) -> Iterator[Imported]:
                 return
 
 
-def _proposed(made: Iterator[Imported], detect: Detect) -> Iterator[Imported]:
+def _proposed(made: Iterator[Imported], detect: FindSpans) -> Iterator[Imported]:
     """Let detectors read several dialogues at once, never more than a batch of them in memory."""
     batch: list[Imported] = []
     size = 0
@@ -138,7 +139,7 @@ def _proposed(made: Iterator[Imported], detect: Detect) -> Iterator[Imported]:
     yield from _detected(batch, detect)
 
 
-def _detected(batch: Sequence[Imported], detect: Detect) -> Iterator[Imported]:
+def _detected(batch: Sequence[Imported], detect: FindSpans) -> Iterator[Imported]:
     turns = [turn for each in batch if _open(each) for turn in each.dialogue.turns]  # type: ignore[union-attr]
     marked = iter(propose(turns, detect) if turns else [])
     for each in batch:

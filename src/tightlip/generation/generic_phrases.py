@@ -184,3 +184,13 @@ _NUMBERED = re.compile(
     re.IGNORECASE,
 )
 NUMBERED = {"ID": _NUMBERED, "PLATE": _NUMBERED, "PHONE": re.compile(r"\b(?:[a-z]+ )?(?:number|line)$", re.IGNORECASE)}
+
+ALL = frozenset(
+    phrase
+    for phrases in (
+        *NOUNS.values(), *(nouns for _, nouns in ORG_HINTS), *TITLED.values(), AFTER_TITLE, VOCATIVES, DEAR, PERSONAS,
+        NAMELESS, NUMBERLESS_THE, *APPOSED.values(), SOON, BORN, BIRTHS,
+    )
+    for phrase in phrases
+)  # fmt: skip
+"""Every phrase above."""

@@ -4,10 +4,11 @@ The only module that imports spaCy, and only when a function is called.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
+
+from tightlip.pii.spans import Span
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -15,29 +16,13 @@ if TYPE_CHECKING:
 
 _UNUSED = ("tagger", "morphologizer", "lemmatizer", "attribute_ruler", "textcat")
 _SENTENCES = {"tok2vec", "parser", "senter", "sentencizer"}
-"""Components that, beside their own embedding, find sentence starts and nothing else that `ner` looks at."""
+"""Components whose only result that `ner` uses is sentence starts."""
 
 _BATCH = 128
 
 
-@dataclass(frozen=True)
-class Span:
-    """Something found in a text.
-
-    Attributes:
-        label: kind, as the detector names it (`PERSON`, `EMAIL_ADDRESS`, …).
-        start, end: character span in the text, end exclusive.
-        text: the characters of the span.
-    """
-
-    label: str
-    start: int
-    end: int
-    text: str
-
-
 def load_ner(model: str) -> "Language":
-    """Load an installed spaCy pipeline without what never changes an entity.
+    """Load an installed spaCy pipeline without the components that never change an entity.
 
     Args:
         model: name of an installed pipeline package, or the directory of a pipeline.
@@ -69,12 +54,12 @@ def load_ner(model: str) -> "Language":
 def entities(pipeline: "Language", texts: Sequence[str], ignored_labels: Collection[str]) -> list[list[Span]]:
     """Find the named entities of each text whose label counts, as the pipeline finds them in this text alone.
 
-    A continuation starts with the white space that its prompt lacks (the boundary rule). It is judged without it, as
-    the words stand alone, because a leading space token changes what the small models see.
+    A continuation starts with the white space that its prompt lacks (the boundary rule). The white space is removed
+    first, because a leading space token changes what small pipelines find.
 
     Args:
         pipeline: from `load_ner`.
-        texts: answers, judged one by one, without their prompts.
+        texts: answers without their prompts, each by itself.
         ignored_labels: labels that do not count; the paper ignores CARDINAL, DATE, PRODUCT and ORDINAL.
 
     Returns:
@@ -86,24 +71,24 @@ def entities(pipeline: "Language", texts: Sequence[str], ignored_labels: Collect
             text: [(entity.label_, entity.start_char, entity.end_char) for entity in document.ents]
             for text, document in zip(distinct, _read(pipeline, distinct), strict=True)
         }
-    found = []
+    counted = []
     for text in texts:
         offset = len(text) - len(text.lstrip())
-        found.append(
+        counted.append(
             [
                 Span(label, offset + start, offset + end, text[offset + start : offset + end])
                 for label, start, end in spans[text.strip()]
                 if label not in ignored_labels
             ]
         )
-    return found
+    return counted
 
 
 def _read(pipeline: "Language", texts: Sequence[str]) -> Iterable["Doc"]:
     """Run a pipeline, looking for sentence starts only where they may change an entity.
 
-    `ner` takes the best allowed move at every token, and all that a sentence start does is to forbid moves that carry
-    an entity over it. So what it finds without them stands unless one of them lies inside an entity.
+    `ner` takes the best allowed move at every token, and a sentence start only forbids moves that carry an entity over
+    it. So entities found without sentence starts stand unless a start lies inside one of them.
     """
     if not _only_sentences_matter(pipeline):
         return pipeline.pipe(texts, batch_size=_BATCH)  # type: ignore[no-any-return]
