@@ -1,4 +1,4 @@
-"""A seeded two-layer Llama and a tokenizer trained in the test process, shared by all tests."""
+"""Which tests are slow, which share a worker, and the seeded two-layer models that all tests share."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,27 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("fuzz", max_examples=2000)  # `make fuzz`
+
+PIPELINE = Path(__file__).parent / "pipeline"
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the pipeline's tests as slow, group tests for two workers and let the longest groups start first.
+
+    The tests of a file share a worker, and so their fixtures; so do all tests that use the one run of the pipeline.
+    """
+    for item in items:
+        if item.path.is_relative_to(PIPELINE):
+            item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    slow = {group(item) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (group(item) != "smoke", group(item) not in slow))
+
+
+def group(item: pytest.Item) -> str:
+    """Return the name of the group of tests that one worker runs."""
+    return "smoke" if "smoke" in getattr(item, "fixturenames", ()) else item.path.stem
 
 
 @pytest.fixture(scope="session")
