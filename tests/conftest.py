@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 settings.register_profile("fuzz", max_examples=2000)  # `make fuzz`
+# `make mutants`: a failing example need not be made small, and none is kept for the next mutant.
+settings.register_profile("mutants", database=None, phases=[Phase.explicit, Phase.generate])
 
 PIPELINE = Path(__file__).parent / "pipeline"
 
