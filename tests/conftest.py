@@ -11,13 +11,15 @@ settings.register_profile("fuzz", max_examples=2000)  # `make fuzz`
 settings.register_profile("mutants", database=None, phases=[Phase.explicit, Phase.generate])
 
 PIPELINE = Path(__file__).parent / "pipeline"
+SHARED = "smoke", "small_project"
+"""Fixtures of a session that take long to make: all tests that use one share a worker."""
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the pipeline's tests as slow, group tests for two workers and let the longest groups start first.
 
-    The tests of a file share a worker, and so their fixtures; so do all tests that use the one run of the pipeline.
+    The tests of a file share a worker, and so their fixtures.
     """
     for item in items:
         if item.path.is_relative_to(PIPELINE):
@@ -29,7 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def group(item: pytest.Item) -> str:
     """Return the name of the group of tests that one worker runs."""
-    return "smoke" if "smoke" in getattr(item, "fixturenames", ()) else item.path.stem
+    shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
+    return shared[0] if shared else item.path.stem
 
 
 @pytest.fixture(scope="session")

@@ -138,7 +138,7 @@ def run_tests(target: Target, text: str) -> int:
     import pytest
 
     return int(pytest.main([
-        "-x", "-q", "-p", "no:xdist", "-p", "no:cov", "-m", "not slow", "--hypothesis-profile=mutants",
+        "-x", "-q", "--assert=plain", "-p", "no:cov", "-m", "not slow", "--hypothesis-profile=mutants",
         "--hypothesis-seed=0", *target.tests,
     ]))  # fmt: skip
 

@@ -253,6 +253,7 @@ def planted(rng: random.Random, value: Value, near: bool) -> str:
     return rng.choice(ways)(value.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("near", "least"), [(False, 0.99), (True, 0.95)])
 def test_planted_leaks_are_found_and_clean_text_raises_no_alarm(near: bool, least: float) -> None:
     rng = random.Random(5)  # noqa: S311
