@@ -21,7 +21,7 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,7 +125,6 @@ def mutants(target: Target) -> Iterator[Mutant]:
 
 def run_tests(target: Target, text: str) -> int:
     """Run the tests on a text of the module, in a process that ends with them, and return its exit code."""
-    os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     silent = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -144,7 +143,7 @@ def run_tests(target: Target, text: str) -> int:
 
 
 def start(target: Target, text: str) -> int:
-    """Fork a process that runs the tests; return its id."""
+    """Fork a process that runs the tests, in a group of its own; return its id."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -152,6 +151,7 @@ def start(target: Target, text: str) -> int:
             code = run_tests(target, text)
         finally:
             os._exit(code)
+    os.setpgid(child, child)  # killed with all that it starts
     return child
 
 
@@ -164,17 +164,25 @@ def outcome(status: int) -> str:
 def run_all(target: Target, waiting: list[Mutant], seconds: float) -> Iterator[tuple[Mutant, str]]:
     """Run the tests on mutants, several at a time, and yield each with its outcome as it ends."""
     running: dict[int, tuple[Mutant, float]] = {}
-    while waiting or running:
-        while waiting and len(running) < WORKERS:
-            mutant = waiting.pop(0)
-            running[start(target, mutant.text)] = mutant, time.monotonic() + seconds
-        child, status = os.waitpid(-1, os.WNOHANG)
-        if child:
-            yield running.pop(child)[0], outcome(status)
-            continue
-        for late in [child for child, (_, end) in running.items() if time.monotonic() > end]:
-            os.killpg(late, signal.SIGKILL)
-        time.sleep(0.02)
+    try:
+        while waiting or running:
+            while waiting and len(running) < WORKERS:
+                mutant = waiting.pop(0)
+                running[start(target, mutant.text)] = mutant, time.monotonic() + seconds
+            child, status = os.waitpid(-1, os.WNOHANG)
+            if child:
+                yield running.pop(child)[0], outcome(status)
+                continue
+            kill(child for child, (_, end) in running.items() if time.monotonic() > end)
+            time.sleep(0.02)
+    finally:
+        kill(running)  # this process was stopped
+
+
+def kill(children: Iterable[int]) -> None:
+    """Kill processes with all that they started."""
+    for child in children:
+        os.killpg(child, signal.SIGKILL)
 
 
 def test_target(name: str, target: Target) -> float:
@@ -228,6 +236,7 @@ def main(names: Sequence[str]) -> None:
     SCRATCH.mkdir(parents=True, exist_ok=True)
     sys.path[:0] = [str(ROOT / "src")]
     sys.dont_write_bytecode = True
+    os.environ |= {"OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}  # a worker is a core
     for library in LIBRARIES:
         importlib.import_module(library)
     shares = {name: test_target(name, targets[name]) for name in names or targets}
