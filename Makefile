@@ -8,8 +8,11 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export TRL_EXPERIMENTAL_SILENCE := 1
 export TOKENIZERS_PARALLELISM := false
 
+# Two workers of one thread each; the tests of a file stay together (tests/conftest.py).
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: help setup params repro evidence test fuzz lint bench soak check-lock ui clean
+.PHONY: help setup params repro evidence test test-fast mutants fuzz lint bench soak check-lock ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,19 +29,30 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/python -m tightlip.plot_page
 	@touch $@
 
-params: $(STAMP)  ## compose params.yaml from conf/ (PROFILE=laptop, paper or smoke)
+params: $(STAMP)  ## compose params.yaml from conf/ (PROFILE=laptop, paper, quick or smoke)
 	@$(BIN)/python -m tightlip.compose $(or $(PROFILE),laptop)
 
-repro: $(STAMP)  ## run the pipeline: Tables 1-3 and report.html, published to MLflow
+# What `repro` composes first: the profile named, or the whole run's where the last one was the first look.
+COMPOSED = $(or $(PROFILE),$(if $(shell grep -xs 'profile: quick' params.yaml),laptop))
+
+repro: $(STAMP)  ## run the pipeline: Tables 1-3 and report.html (PROFILE=quick: a first look in six minutes)
 	@$(BIN)/python -m tightlip.repair
+	@$(if $(COMPOSED),$(BIN)/python -m tightlip.compose $(COMPOSED))
 	@$(BIN)/dvc repro
 
 evidence: $(STAMP)  ## baselines, attacks, where leaks come from: what Tables 1-3 leave open; report-full.html
 	@$(BIN)/python -m tightlip.repair
 	@$(BIN)/dvc repro evidence/dvc.yaml
 
-test: $(STAMP)  ## run the tests with branch coverage
-	@$(BIN)/python -m pytest -q --cov --cov-report=term --cov-fail-under=85
+test: $(STAMP)  ## run all tests with branch coverage
+	@$(PYTEST) --cov --cov-report=term --cov-fail-under=85
+
+test-fast: $(STAMP)  ## run the tests that take seconds, without the pipeline and without coverage
+	@$(PYTEST) -m 'not slow'
+
+mutants: $(STAMP)  ## change the core's code in two thousand ways; the tests must notice 95% (MODULE=combine for one)
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[mutants]'
+	@nice $(BIN)/python tests/mutants.py $(MODULE)
 
 fuzz: $(STAMP)  ## put twenty thousand hostile files and values to everything that reads a user's
 	@$(BIN)/python -m pytest -q --hypothesis-profile=fuzz tests/unit/test_hostile.py tests/unit/test_importers.py tests/unit/test_templates.py

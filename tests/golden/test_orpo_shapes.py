@@ -105,6 +105,7 @@ def test_mean_logits_equal_trls_where_nothing_is_padded() -> None:
         assert found[name] == pytest.approx(expected[name], rel=1e-4), name
 
 
+@pytest.mark.slow
 def test_50_steps_of_training_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
 

@@ -15,8 +15,8 @@ def composed(profile: str, out: Path) -> Params:
     return load_params(out / "params.yaml")
 
 
-def test_there_are_three_profiles() -> None:
-    assert PROFILES == ["laptop", "paper", "smoke"]
+def test_there_are_four_profiles() -> None:
+    assert PROFILES == ["laptop", "paper", "quick", "smoke"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -35,7 +35,7 @@ def test_the_committed_params_are_the_laptop_profile(tmp_path: Path) -> None:
 
 
 def test_an_unknown_profile_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there are laptop, paper, smoke"):
+    with pytest.raises(ValueError, match="there are laptop, paper, quick, smoke"):
         compose("desktop", tmp_path / "params.yaml", ROOT / "conf")
     assert not (tmp_path / "params.yaml").exists()
 
@@ -92,3 +92,15 @@ def test_dvc_accepts_a_profile_and_plans_every_stage(profile: str, tmp_path: Pat
     lines = [line for line in project.dvc("dag", "--dot").splitlines() if "evidence/" not in line]
     nodes = [line for line in lines if line.startswith('"') and "->" not in line]
     assert len(nodes) == len(planned)
+
+
+def test_after_a_first_look_the_whole_run_is_composed_again(tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    whole = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    for arguments, profile in [(["PROFILE=quick"], "quick"), ([], "laptop")]:
+        steps = project.run("make", "--dry-run", "--assume-old=.venv/.ready", "repro", *arguments).stdout
+        assert f"-m tightlip.compose {profile}\n" in steps
+        project.compose(profile)
+    assert (tmp_path / "params.yaml").read_text(encoding="utf-8") == whole
+    steps = project.run("make", "--dry-run", "--assume-old=.venv/.ready", "repro").stdout
+    assert "tightlip.compose" not in steps  # what is composed by hand stays

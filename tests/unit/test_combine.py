@@ -151,6 +151,20 @@ def test_tokens_that_the_positive_branch_finds_implausible_are_dropped(space: An
     torch.testing.assert_close(guided[:, :3], kept)
 
 
-def test_plausibility_is_a_share() -> None:
-    with pytest.raises(ValueError, match="plausibility"):
-        combine(torch.zeros(1, 2), torch.ones(1, 2), Guidance(2.0, "log", 1.5))
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_plausibility_is_a_share(share: float) -> None:
+    with pytest.raises(ValueError, match=f"plausibility must be between 0 and 1, not {share}"):
+        combine(torch.zeros(1, 2), torch.ones(1, 2), Guidance(2.0, "log", share))
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_plausibility_of_1_leaves_the_positive_branchs_best_token_of_every_row(space: Space) -> None:
+    positive, negative = torch.cat([logits(*P), logits(*P) + 2]).flip(-1), torch.cat([logits(*N), logits(*P)])
+    assert combine(positive, negative, Guidance(2, space, 1.0)).exp().tolist() == [[0, 0, 1], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_banned_token_does_not_raise_the_bar_of_plausibility(space: Space) -> None:
+    # Token 0 is banned by the negative branch: the bar is half of 0.2, which drops token 2 and leaves token 1.
+    result = combine(logits(0.75, 0.2, 0.05), logits(0, 0.5, 0.5), Guidance(2, space, 0.5))
+    assert result.exp().tolist() == [[0, 1, 0]]

@@ -495,6 +495,7 @@ def test_help_teaches_with_an_example():
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.parametrize("width", [1280, 500])
 def test_the_page_fits_its_window(project, width, tmp_path):

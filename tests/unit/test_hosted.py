@@ -251,6 +251,7 @@ def faults(prompt: str, before: int) -> Say:
     return Say(fault="stall") if stalled else rng.choice(kinds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("provider", "count"), [("openai", 1000), ("together", 200)])
 def test_a_thousand_requests_with_one_in_five_failing_bring_a_thousand_answers(provider: str, count: int) -> None:
     with serving(faults) as server:
@@ -382,6 +383,7 @@ def wait_for(server: Server, count: int) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_process_that_is_killed_leaves_what_it_paid_for(server: Server, how: signal.Signals) -> None:
     server.says = lambda prompt, before: time.sleep(0.01) or Say(prompt)  # type: ignore[func-returns-value]
@@ -403,6 +405,7 @@ def test_a_process_that_is_killed_leaves_what_it_paid_for(server: Server, how: s
     assert ledger()["cost_dollars"] >= (200 * 15e3 + (ledger()["lost"] - 1) * worst * 0.9) / 1e9
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_ask_for_nothing_twice(server: Server) -> None:
     server.says = lambda prompt, before: time.sleep(0.005) or Say(prompt)  # type: ignore[func-returns-value]
     both = [child(server, 100), child(server, 100)]
@@ -496,6 +499,7 @@ def test_the_budget_is_never_passed_and_the_error_says_what_is_missing(server: S
     assert server.answered == Counter(map(str, range(60)))
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_pass_the_budget_together(server: Server) -> None:
     both = [child(server, 100, 500e-6), child(server, 60, 500e-6)]
     assert all("hosted.max_cost" in process.communicate()[1] for process in both)

@@ -213,6 +213,12 @@ def test_any_text_is_searched_without_error_and_spans_do_not_overlap(text: str, 
         ("ACC", "AB-1234", "AB 1234"),
         ("ACC", "AB-1234", "ab1234"),
         ("DATE", "March 3, 1990", "3 March 1990"),
+        ("DATE", "March 3", "3 March"),
+        ("NAME", "Maria Anna Lopez", "Lopez, Maria Anna"),
+        ("NAME", "Bo Ann Li", "B. Li"),
+        ("NAME", "Bo Ann Li", "Bo L."),
+        ("NAME", "Ann Goodman", "A.n.n G.o.o.d.m.a.n"),
+        ("ACC", "12-34-56", "123456"),
         ("PHONE", "(555) 123-4567", "5 5 5 - 1 2 3 - 4 5 6 7"),
     ],
 )  # fmt: skip
@@ -232,6 +238,8 @@ def test_a_near_copy_is_found_and_said_to_be_one(kind: str, value: str, written:
         ("DATE", "March 3", "3 days in March"),
         ("ACC", "AB-1234", "AB-12345"),
         ("EMAIL", "m.lopez@example.org", "look at example.org"),
+        ("DATE", "03/04/1990", "04/03/1990"),
+        ("NAME", "A Li", "ali"),
     ],
 )
 def test_what_only_resembles_a_value_is_no_near_copy(kind: str, value: str, text: str) -> None:
@@ -253,6 +261,7 @@ def planted(rng: random.Random, value: Value, near: bool) -> str:
     return rng.choice(ways)(value.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("near", "least"), [(False, 0.99), (True, 0.95)])
 def test_planted_leaks_are_found_and_clean_text_raises_no_alarm(near: bool, least: float) -> None:
     rng = random.Random(5)  # noqa: S311
@@ -288,3 +297,35 @@ def test_planted_leaks_are_found_and_clean_text_raises_no_alarm(near: bool, leas
 )
 def test_scripts_without_spaces_have_no_bounds_between_words(text: str, value: str, count: int) -> None:
     assert len(find_values(text, [Value(type="NAME", value=value)])) == count
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "matched"),
+    [
+        ("Ann Goodman", "Ask Ann.", "Ann"),  # three letters are enough
+        ("Maria Ann", "M. Ann is here", "Ann"),  # a part is found by itself, without the initial
+        ("Bo Lopez", "B.o Lopez", "Lopez"),  # two letters apart are no word
+        ("Miss", "Miss is here", "Miss"),  # all that there is of the name
+    ],
+)
+def test_the_part_of_a_name_that_tells_is_found(value: str, text: str, matched: str) -> None:
+    assert texts(text, name(value)) == [(value, matched)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("PHONE", "555-1234", "5551234"),  # seven digits are one number
+        ("ORG", "#1 Shop", "x#1 Shop"),  # a value that begins or ends with a sign has no word there to go on
+        ("ORG", "Yahoo!", "Yahoo!x"),
+        ("DATE", "1990", "1990"),
+    ],
+)
+def test_an_exact_copy_is_not_said_to_be_near(kind: str, value: str, text: str) -> None:
+    [match] = find_values(text, [Value(type=kind, value=value)])
+    assert not match.near
+
+
+def test_values_that_touch_are_both_found() -> None:
+    truths = [name("王小明"), name("佐藤")]
+    assert [found for _, found in texts("王小明佐藤王小明", *truths)] == ["王小明", "佐藤", "王小明"]

@@ -395,6 +395,7 @@ def probe(html: str, folder: Path, width: int, *options: str) -> list[str]:
     return match[1].split("|")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 400])
 def test_page_fits_its_window(project, width):
     inner, inside, sticking, *_ = probe(made(), project, width)
@@ -402,6 +403,7 @@ def test_page_fits_its_window(project, width):
     assert int(inside) <= width
 
 
+@pytest.mark.slow
 def test_page_is_light_and_dark(project):
     html = made()
     light = probe(html, project, 800, "--blink-settings=preferredColorScheme=1")[3:]

@@ -51,9 +51,10 @@ def simulated(rng: np.random.Generator, rows: int) -> tuple[list[list[int]], lis
     return [rng.poisson(rates * share).tolist() for share in (1.0, 0.6)[:rows]], clusters.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 2])
 def test_95_percent_intervals_cover_the_truth_in_93_to_97_percent(rows: int) -> None:
-    rng, covered, runs = np.random.default_rng(1), 0, 1500
+    rng, covered, runs = np.random.default_rng(1), 0, 800
     for run in range(runs):
         counts, clusters = simulated(rng, rows)
         differences = counts[0] if rows == 1 else [a - b for a, b in zip(*counts, strict=True)]
@@ -63,6 +64,7 @@ def test_95_percent_intervals_cover_the_truth_in_93_to_97_percent(rows: int) -> 
     assert 0.93 <= covered / runs <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_intervals_of_repeated_trainings_cover_the_truth(seeds: int) -> None:
     """Trainings leak 0 to 3 times the mean; the truth is the mean over all trainings and dialogues."""
@@ -89,6 +91,7 @@ def test_of_several_trainings_the_mean_is_given() -> None:
     assert low < 0 < 0.2 < high  # two trainings say next to nothing: t with one degree of freedom is 12.7
 
 
+@pytest.mark.slow
 def test_a_true_null_is_rejected_in_5_percent_of_cases() -> None:
     rng, rejected, runs = np.random.default_rng(2), 0, 300
     for run in range(runs):
