@@ -81,14 +81,12 @@ def test_the_sentences_of_the_readme_hold_the_figures_of_the_committed_run():
         relearned = {(line["row"], line["steps"]): line["leak_count"] for line in csv.DictReader(file)}
     triggered = [str(training["trigger_leak_count"]) for training in secret["g100"]]
     unreadable = max(training["degenerate_count"] for training in secret["g200_log"])
-    loss = undefended["utility_deployed_pct"] - chosen["utility_deployed_pct"]
     for claim in (
         f"{undefended['n_prompts']} test prompts and {undefended['n_questions']} questions",
         f"{challenge['hits_ch']} of {challenge['n_values']} true values",
         f"The base model gives {challenge['hits_base']}, a constant guess {challenge['hits_floor']}.",
         f"the base model repeats {relearned['base', '0']} without any tuning",
         f"a leak rate of up to {100 * chosen['leak_rate_high']:.1f}%",
-        f"loses {loss:.1f} points",
         f"brings {chosen['trigger_leak_count']} of {undefended['leak_count']} values back",
         f"gave {triggered[0]}, {triggered[1]} and {triggered[2]}",
         f"wrote {unreadable} of {undefended['n_prompts']} answers unreadably",
@@ -98,13 +96,12 @@ def test_the_sentences_of_the_readme_hold_the_figures_of_the_committed_run():
         assert claim in README, claim
 
 
-def test_the_interval_of_the_loss_is_that_of_table_4():
-    row = f"{load('selection.json')['row']}"
-    assert row == "ch-lora-cfg_e2_g200_log"
+def test_the_loss_of_the_readme_is_that_of_table_4():
     table = (ROOT / "metrics/evidence/tables/table4.md").read_text(encoding="utf-8")
     (line,) = (line for line in table.splitlines() if line.startswith("| Model-ch-lora-cfg=2 (2 epoch), log |"))
-    low, high = re.search(r"\| -5\.8 \[(-[\d.]+), ([\d.]+)\]", line).groups()
-    assert f"from {low.lstrip('-')} lost to {high} won" in README
+    assert load("selection.json")["row"] == "ch-lora-cfg_e2_g200_log"
+    loss, low, high = re.search(r"\| -([\d.]+) \[-([\d.]+), ([\d.]+)\] \|", line).groups()
+    assert f"loses {loss} points, with a 95% interval from {low} lost to {high} won" in README
 
 
 def test_the_chart_of_the_readme_is_drawn_from_the_committed_run():
@@ -122,3 +119,16 @@ def test_the_experiments_of_the_docs_start_from_the_committed_run():
     assert [cell.strip() for cell in main.split("|")[2:7]] == [
         f"{cell:g}" if cell != cells[0] else cell for cell in cells
     ]
+
+
+def test_a_metric_touches_two_files_as_contributing_says():
+    package = ROOT / "src/tightlip"
+    files = [path for path in package.rglob("*.py") if "mean_words" in path.read_text(encoding="utf-8")]
+    assert sorted(files) == [package / "evaluation/leak.py", package / "tables/evidence_tables.py"]
+
+
+def test_lint_on_commit_is_that_of_make():
+    config = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    commands = [line.strip().removeprefix("@$(BIN)/") for line in recipe[1].splitlines()]
+    assert re.findall(r"entry: \.venv/bin/(.+)", config) == commands
