@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MOST_WORDS = 900
+UNADDRESSED = {"decisions.md", "paper-profile.md"}
 
 
 def load(name: str) -> Any:
@@ -47,6 +48,28 @@ def test_links_lead_to_files_and_headings_that_exist(page):
         linked = (page.parent / path).resolve() if path else page
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent == ROOT / "docs" and page.name not in UNADDRESSED]
+)
+def test_every_page_begins_with_whom_it_is_for(page):
+    _, _, first, *_ = page.read_text(encoding="utf-8").splitlines()
+    assert first.startswith("For whoever "), first
+    assert "After this page you " in first, first
+
+
+def test_the_profile_of_the_walk_through_is_the_one_that_is_copied():
+    page = (ROOT / "docs/your-model.md").read_text(encoding="utf-8")
+    assert f"```yaml\n{(ROOT / 'docs/your-model/helpdesk.yaml').read_text(encoding='utf-8')}```" in page
+
+
+def test_code_that_the_docs_name_exists():
+    for page in PAGES:
+        if page.name == "decisions.md":  # what it says held on its dates
+            continue
+        for path in re.findall(r"`((?:src|tests|stages|conf|benchmarks)/[\w./-]+)`", page.read_text(encoding="utf-8")):
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
 
 
 def test_every_page_of_the_docs_is_linked_from_the_readme():
