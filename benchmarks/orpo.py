@@ -12,9 +12,9 @@ from peft import LoraConfig
 from stock import StockTrainer
 
 from tightlip.cpu.lora import attach_lora
-from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
-from tightlip.preference.encoding import EncodedPair
+from tightlip.models.tokenizer import load_tokenizer
+from tightlip.preference.pair_encoding import EncodedPair
 from tightlip.preference.trainer import ORPOConfig, PackedORPOTrainer, pair_dataset
 
 

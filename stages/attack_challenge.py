@@ -5,8 +5,8 @@ from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.dialogues.training_split import training_dialogues
 from tightlip.evaluation.attack import Probe, attack, chat_context, constant_guess, probes
 from tightlip.files import write_json
-from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import load_params
 from tightlip.stage import stage_command
 

@@ -6,8 +6,8 @@ from tightlip.evaluation.over_refusal import benign_samples
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.files import write_jsonl
 from tightlip.generation.benign import generate_benign, select
-from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import load_params
 from tightlip.pii.detectors import entities, load_ner
 from tightlip.pii.lookup import ValueIndex

@@ -7,8 +7,7 @@ from tightlip.params import Params, load_params
 from tightlip.records import LeakOutcome, UtilityOutcome
 from tightlip.stage import stage_command
 from tightlip.table_rows import TableRow
-from tightlip.tables import item_counts as items
-from tightlip.tables import main_tables as tables
+from tightlip.tables import item_counts as items, main_tables as tables
 from tightlip.tables.row_metrics import Training, with_intervals
 
 METRICS = Path("metrics")

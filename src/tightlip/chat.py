@@ -92,8 +92,8 @@ def open_chat(row: TableRow, max_new_tokens: int) -> Chat:
         raise ValueError(
             f"{row.adapter}: no adapter for row {row.key}; run `dvc repro` to train it, or name another row"
         )
-    from tightlip.models.chat import load_tokenizer
     from tightlip.models.loading import load_model
+    from tightlip.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(Path("models", UNDEFENDED))
     plain = load_model(Path("models", UNDEFENDED))

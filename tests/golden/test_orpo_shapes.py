@@ -16,7 +16,7 @@ from torch.utils.data import SequentialSampler
 from tightlip.cpu.attention import GROUPED
 from tightlip.cpu.lora import attach_lora
 from tightlip.models.random_model import random_model, random_tokenizer
-from tightlip.preference.encoding import EncodedPair
+from tightlip.preference.pair_encoding import EncodedPair
 from tightlip.preference.trainer import ORPOConfig, PackedORPOTrainer, pair_dataset
 
 TOKENIZER = random_tokenizer()

@@ -16,7 +16,7 @@ from tightlip.files import write_jsonl
 from tightlip.guidance.combine import combine
 from tightlip.guidance.completion import Completion, complete
 from tightlip.guidance.prompt_setup import BARE, TRIGGER, PromptSetup, as_deployed
-from tightlip.models.chat import encode_completion, encode_prompt
+from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.params import Params, Questions, load_params
 from tightlip.pii.redaction import redact
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE

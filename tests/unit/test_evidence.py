@@ -19,7 +19,7 @@ from tightlip.evidence.fluency import fluency
 from tightlip.evidence.provenance import trace
 from tightlip.evidence.quality import qualities
 from tightlip.guidance.prompt_setup import BARE, PromptSetup
-from tightlip.models.chat import encode_completion, encode_prompt
+from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.params import load_params
 from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex

@@ -16,7 +16,7 @@ from tightlip.cpu.lora import attach_lora
 from tightlip.evaluation.utility import score_options
 from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.prompt_setup import PromptSetup
-from tightlip.models.chat import encode_completion, encode_prompt
+from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
 from tightlip.models.packing import Group, check_packs, pack, run

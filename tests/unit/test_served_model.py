@@ -35,8 +35,9 @@ def test_the_champion_answers_and_honours_parameters(published: Path) -> None:
 def decoded(root: Path, text: str, scale: float, space: Any) -> str:
     """The answer that the library itself gives."""
     from tightlip.guidance.decoder import Decoding, generate
-    from tightlip.models.chat import encode_prompt, load_tokenizer
+    from tightlip.models.encoding import encode_prompt
     from tightlip.models.loading import load_model
+    from tightlip.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(root / "models/ch")
     talk = (Message(role="user", content=text),)

@@ -137,8 +137,9 @@ def _is_commit(revision: str | None) -> bool:
 
 def check_path_model(field: str, path: Path) -> Finding:
     """Check a model's directory as `fetch_base` does, but for its weights: config, safetensors, chat template."""
-    from tightlip.models.chat import load_tokenizer, need_file
     from tightlip.models.loading import check_config
+    from tightlip.models.model_files import need_file
+    from tightlip.models.tokenizer import load_tokenizer
 
     try:
         need_file(path / "config.json", f"{path}: no model here")

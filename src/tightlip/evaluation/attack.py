@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tightlip.guidance.decoder import Decoding, generate
-from tightlip.models.chat import decode, encode_prompt, eos_ids
+from tightlip.models.encoding import decode, encode_prompt, eos_ids
 from tightlip.records import Dialogue, Message, Turn, Value
 
 ANSWER_CHARACTERS = 200

@@ -200,9 +200,9 @@ def make_evaluator(row: TableRow, params: Params) -> Evaluator:
     adapter = [row.adapter] if row.adapter else []
 
     def load() -> LoadedModel:
-        from tightlip.models.chat import load_tokenizer
         from tightlip.models.loading import load_model
         from tightlip.models.quantise import round_to_int8
+        from tightlip.models.tokenizer import load_tokenizer
 
         model = load_model(model_dir, adapter=row.adapter)
         if row.treatment == "int8":

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tightlip.models.chat import encode_completion, encode_prompt
+from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.models.packing import Group, pack, run, to_device
 from tightlip.models.scoring import token_logps
 from tightlip.records import LeakOutcome, Sample

@@ -8,10 +8,10 @@ from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.evaluation.evaluator import Evaluator, LoadedModel, answer_cache
 from tightlip.guidance.prompt_setup import BARE, as_deployed
 from tightlip.models.adapter_metadata import trained_negative
-from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.models.tuning import tune
-from tightlip.params import Params
+from tightlip.params import Params, Tune
 from tightlip.records import Dialogue, LeakOutcome, Sample
 from tightlip.table_rows import parse_row
 
@@ -63,8 +63,8 @@ def relearn(model: Any, tokenizer: Any, dialogues: Sequence[Dialogue], work: Pat
     if not steps:
         return model
     rows = [dialogues[i % len(dialogues)] for i in range(steps * BATCH)]
-    tuned, _ = tune(
-        model, tokenizer, rows, work, epochs=1, learning_rate=LEARNING_RATE, batch_size=BATCH, rank=RANK,
-        max_length=params.tune.max_length, seed=params.seed, save_seconds=params.train.save_seconds,
-    )  # fmt: skip
+    settings = Tune(
+        epochs=1, learning_rate=LEARNING_RATE, batch_size=BATCH, rank=RANK, max_length=params.tune.max_length
+    )
+    tuned, _ = tune(model, tokenizer, rows, work, settings, seed=params.seed, save_seconds=params.train.save_seconds)
     return tuned.eval()

@@ -17,7 +17,7 @@ from tightlip.generation.rewriter import rewrite
 from tightlip.guidance.completion import complete
 from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.prompt_setup import BARE
-from tightlip.models.chat import decode, encode_open_turn, eos_ids
+from tightlip.models.encoding import decode, encode_open_turn, eos_ids
 from tightlip.params import Benign
 from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex

@@ -6,7 +6,7 @@ from typing import Any
 
 from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.prompt_setup import PromptSetup
-from tightlip.models.chat import decode, encode_prompt, eos_ids, fit_messages
+from tightlip.models.encoding import decode, encode_prompt, eos_ids, fit_messages
 from tightlip.records import Condition, Message
 from tightlip.secret import with_condition
 

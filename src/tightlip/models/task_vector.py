@@ -1,43 +1,20 @@
 """Task vectors: forgetting via negation (Ilharco et al. 2023; arXiv 2412.06846, section 2.1)."""
 
-import json
 import math
 import shutil
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
+
+from tightlip.models.safetensors_index import StoredTensor, find_tensors
 
 Activation = Literal["identity", "relu"]
 
 PART = 2**20
 """Numbers subtracted at a time; 4 MB in float32 stay in the caches."""
-
-DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
-    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
-    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
-}  # fmt: skip
-"""Types by their names in safetensors files."""
-
-
-class _Stored(NamedTuple):
-    """A tensor in a file: `start` is the place of its first byte."""
-
-    path: Path
-    dtype: torch.dtype
-    shape: list[int]
-    start: int
-
-    def read(self, handle: BinaryIO, first: int, count: int, buffer: Tensor) -> Tensor:
-        """Read `count` numbers, from the `first` on, into a buffer of bytes."""
-        place = buffer[: count * self.dtype.itemsize]
-        handle.seek(self.start + first * self.dtype.itemsize)
-        handle.readinto(place.numpy().data)  # type: ignore[attr-defined]
-        return place.view(self.dtype)
 
 
 def negate(base: Tensor, tuned: Tensor, scale: float, activation: Activation) -> Tensor:
@@ -65,16 +42,18 @@ def subtract(base: Path, tuned: Path, out: Path, scale: float, activation: Activ
     Raises:
         ValueError: a tensor is missing, extra, or of another shape in the tuned model, or of a type beyond `DTYPES`.
     """
-    of_base, of_tuned = same_architecture(base, tuned, str(tuned))
-    total = sum(math.prod(stored.shape) for stored in of_base.values())
+    base_tensors, tuned_tensors = same_architecture(base, tuned, str(tuned))
+    total = sum(math.prod(stored.shape) for stored in base_tensors.values())
     buffers = [torch.empty(PART * torch.float64.itemsize, dtype=torch.uint8) for _ in range(2)]
     with tqdm(total=total, desc="subtract", unit="", unit_scale=True) as bar:
-        for shard in sorted({stored.path for stored in of_base.values()}):
-            names = [name for name, stored in of_base.items() if stored.path == shard]
+        for shard in sorted({stored.path for stored in base_tensors.values()}):
+            names = [name for name, stored in base_tensors.items() if stored.path == shard]
             with shard.open("rb") as left, (out / shard.name).open("wb") as result:
-                result.write(left.read(min(of_base[name].start for name in names)))  # the header is that of the base
-                for name in sorted(names, key=lambda name: of_base[name].start):
-                    stored, other = of_base[name], of_tuned[name]
+                result.write(
+                    left.read(min(base_tensors[name].start for name in names))
+                )  # the header is that of the base
+                for name in sorted(names, key=lambda name: base_tensors[name].start):
+                    stored, other = base_tensors[name], tuned_tensors[name]
                     with other.path.open("rb") as right:
                         size = math.prod(stored.shape)
                         for first in range(0, size, PART):
@@ -89,10 +68,10 @@ def subtract(base: Path, tuned: Path, out: Path, scale: float, activation: Activ
     for path in base.iterdir():
         if path.suffix != ".safetensors" and path.is_file():
             shutil.copy(path, out / path.name)
-    return len(of_base)
+    return len(base_tensors)
 
 
-def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, _Stored], dict[str, _Stored]]:
+def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, StoredTensor], dict[str, StoredTensor]]:
     """Check, without reading the weights, that two models have the same tensors.
 
     Args:
@@ -105,70 +84,21 @@ def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, _St
     Raises:
         ValueError: a tensor is missing, extra, or of another shape in the tuned model, or of a type beyond `DTYPES`.
     """
-    of_base, of_tuned = find_tensors(base), find_tensors(tuned)
-    for kind, names in (("misses", set(of_base) - set(of_tuned)), ("has the extra", set(of_tuned) - set(of_base))):
+    base_tensors, tuned_tensors = find_tensors(base), find_tensors(tuned)
+    for kind, names in (
+        ("misses", set(base_tensors) - set(tuned_tensors)),
+        ("has the extra", set(tuned_tensors) - set(base_tensors)),
+    ):
         if names:
             raise ValueError(
                 f"{name}: the tuned model {kind} tensor {min(names)} ({len(names)} in all); "
                 "base and tuned model must be of one architecture"
             )
-    for tensor in of_base:
-        shapes = of_base[tensor].shape, of_tuned[tensor].shape
+    for tensor in base_tensors:
+        shapes = base_tensors[tensor].shape, tuned_tensors[tensor].shape
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"{name}: tensor {tensor}: shape {shapes[0]} in the base but {shapes[1]} in the tuned model; "
                 "the models must be of one architecture"
             )
-    return of_base, of_tuned
-
-
-def find_tensors(model: Path) -> dict[str, _Stored]:
-    """Find every tensor of a model, in one file or in several with an index.
-
-    Raises:
-        ValueError: no safetensors there, an index that is none, or a file whose header lies or that is cut off.
-    """
-    index = model / "model.safetensors.index.json"
-    if index.is_file():
-        shards = _shards(index)
-    elif (model / "model.safetensors").is_file():
-        shards = ["model.safetensors"]
-    else:
-        raise ValueError(
-            f"{model}: no model here (no model.safetensors, and no other format is loaded); run `dvc repro` or "
-            "correct the path in params.yaml"
-        )
-    return {name: stored for shard in shards for name, stored in _tensors(model / shard).items()}
-
-
-def _shards(index: Path) -> list[str]:
-    try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        if all(Path(shard).name == shard for shard in shards):
-            return shards
-    except (ValueError, LookupError, TypeError, AttributeError):
-        pass
-    raise ValueError(f"{index}: not an index of safetensors files in the same directory; fetch the model again")
-
-
-def _tensors(path: Path) -> dict[str, _Stored]:
-    """Read the header of a safetensors file: its length in 8 bytes, and JSON."""
-    try:
-        with safe_open(path, framework="pt"):
-            pass  # the library checks the header
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path}: not a readable safetensors file ({error}); fetch the model again") from None
-    with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        header = json.loads(handle.read(length))
-    tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
-    for name, tensor in tensors.items():
-        if tensor["dtype"] not in DTYPES:
-            raise ValueError(
-                f"{path}: tensor {name}: no arithmetic with type {tensor['dtype']}; "
-                f"store the model in one of {', '.join(DTYPES)}"
-            )
-    return {
-        name: _Stored(path, DTYPES[tensor["dtype"]], tensor["shape"], 8 + length + tensor["data_offsets"][0])
-        for name, tensor in tensors.items()
-    }
+    return base_tensors, tuned_tensors

@@ -30,8 +30,8 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the base that the adapter was made for, and the adapter into it."""
-        from tightlip.models.chat import load_tokenizer
         from tightlip.models.loading import load_model
+        from tightlip.models.tokenizer import load_tokenizer
 
         base = find_base(context.model_config["base"])
         self.model = load_model(base, adapter=context.artifacts["adapter"])
