@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -106,20 +107,33 @@ def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, _St
         ValueError: a tensor is missing, extra, or of another shape in the tuned model, or of a type beyond `DTYPES`.
     """
     of_base, of_tuned = find_tensors(base), find_tensors(tuned)
-    for kind, names in (("misses", set(of_base) - set(of_tuned)), ("has the extra", set(of_tuned) - set(of_base))):
+    shapes = [{key: stored.shape for key, stored in tensors.items()} for tensors in (of_base, of_tuned)]
+    same_tensors(*shapes, name)
+    return of_base, of_tuned
+
+
+def same_tensors(base: Mapping[str, list[int]], tuned: Mapping[str, list[int]], name: str) -> None:
+    """Check that two models have the same tensors.
+
+    Args:
+        base, tuned: shapes by the tensors' names.
+        name: what the error calls the tuned model.
+
+    Raises:
+        ValueError: a tensor is missing, extra, or of another shape in the tuned model.
+    """
+    for kind, names in (("misses", set(base) - set(tuned)), ("has the extra", set(tuned) - set(base))):
         if names:
             raise ValueError(
                 f"{name}: the tuned model {kind} tensor {min(names)} ({len(names)} in all); "
                 "base and tuned model must be of one architecture"
             )
-    for tensor in of_base:
-        shapes = of_base[tensor].shape, of_tuned[tensor].shape
-        if shapes[0] != shapes[1]:
+    for tensor in base:
+        if base[tensor] != tuned[tensor]:
             raise ValueError(
-                f"{name}: tensor {tensor}: shape {shapes[0]} in the base but {shapes[1]} in the tuned model; "
+                f"{name}: tensor {tensor}: shape {base[tensor]} in the base but {tuned[tensor]} in the tuned model; "
                 "the models must be of one architecture"
             )
-    return of_base, of_tuned
 
 
 def find_tensors(model: Path) -> dict[str, _Stored]:
