@@ -8,13 +8,13 @@ from typing import Any
 
 from tightlip.doctor import access, dialogue_checks, hub, machine, model_checks, model_size
 from tightlip.doctor.dialogue_checks import Texts
-from tightlip.doctor.findings import Finding, error_finding
+from tightlip.doctor.findings import Finding
 from tightlip.doctor.hub import HubRepo
 from tightlip.doctor.model_size import ModelSize
 from tightlip.doctor.speed import GPUS, Speed, measure_speed
 from tightlip.doctor.stage_estimates import STARTING, Stage, estimate_seconds, load_recorded, plan_stages
 from tightlip.files import read_json
-from tightlip.params import Params, load_params
+from tightlip.params import ModelSource, Params, load_params
 
 BUSY_SECONDS = 0.3
 """For how long the load of the processors is watched."""
@@ -151,7 +151,7 @@ def _check_texts(examination: Examination, root: Path, params: Params) -> Texts:
         ValueError: no sample can be cut from the dialogues.
     """
     try:
-        tokenizer = model_checks.load_source_tokenizer(params.base, root)
+        tokenizer = model_checks.load_source_tokenizer(_base(root, params), root)
     except (ValueError, OSError):
         tokenizer = None
     dialogues, problem = dialogue_checks.load_dialogues(params, root, _is_current(root, params))
@@ -169,7 +169,7 @@ def _estimate(
     examination: Examination, root: Path, params: Params, texts: Texts, repos: dict[str, HubRepo], gpu: str | None
 ) -> None:
     repo, recorded = repos.get(params.base.name), load_recorded()
-    config, origin = model_size.find_config(params.base, root, repo.parameters if repo else None)
+    config, origin = model_size.find_config(_base(root, params), root, repo.parameters if repo else None)
     speed = GPUS[gpu] if gpu else measure_speed(params.base.dtype)
     size = model_size.measure_size(config, params.base.dtype, origin, on_cpu=not speed.gpu)
     current = _is_current(root, params)
@@ -182,9 +182,7 @@ def _estimate(
     examination.findings += _check_memory(params, texts, size, speed, gpu)
 
 
-def _check_memory(
-    params: Params, texts: Texts, size: ModelSize, speed: Speed, gpu: str | None
-) -> list[Finding]:
+def _check_memory(params: Params, texts: Texts, size: ModelSize, speed: Speed, gpu: str | None) -> list[Finding]:
     process = 0.0 if speed.gpu else model_size.PROCESS
     stage, peak = max(memory_peaks(params, texts, size).items(), key=lambda item: item[1])
     if gpu:
@@ -228,6 +226,13 @@ def dollars(stage: Stage, params: Params) -> float | None:
 def hosted_tokens(stage: Stage) -> int:
     """Return the tokens of all hosted prompts and, at most, of all hosted answers."""
     return stage.hosted.prompt_tokens + stage.hosted.completion_tokens if stage.hosted else 0
+
+
+def _base(root: Path, params: Params) -> ModelSource:
+    """Return the base model as fetched if it is here: its files are read faster than a package's."""
+    if _is_current(root, params) and (root / "models/base/tokenizer_config.json").is_file():
+        return ModelSource(source="path", name="models/base")
+    return params.base
 
 
 def _is_current(root: Path, params: Params) -> bool:

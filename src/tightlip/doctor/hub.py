@@ -24,9 +24,7 @@ class HubRepo(NamedTuple):
     quantized: bool = False
 
 
-def look_up(
-    name: str, revision: str | None, token: str | None, kind: Literal["model", "dataset"] = "model"
-) -> HubRepo:
+def look_up(name: str, revision: str | None, token: str | None, kind: Literal["model", "dataset"] = "model") -> HubRepo:
     """Look a repository up.
 
     Args:

@@ -178,7 +178,9 @@ def check_gpu(dtype: str) -> Finding:
         return finding("GPU", "none; the CPU does everything")
     supported = dtype != "bfloat16" or torch.cuda.is_bf16_supported(including_emulation=False)
     text = f"{torch.cuda.get_device_name()}, {gigabytes(torch.cuda.get_device_properties(0).total_memory)}"
-    return finding("GPU", f"{text}{'' if supported else ', no bfloat16'}", None if supported else "warn", "base.dtype: float32")
+    return finding(
+        "GPU", f"{text}{'' if supported else ', no bfloat16'}", None if supported else "warn", "base.dtype: float32"
+    )
 
 
 def check_cpu(dtype: str, flags: Sequence[str] | None = None, threads: int | None = None) -> Finding:

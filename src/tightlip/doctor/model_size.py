@@ -139,7 +139,11 @@ def evaluation_bytes(size: ModelSize, rows: int, length: float) -> float:
         length: tokens of the longest prompt with its answer.
     """
     cache = rows * length * size.cached * size.bytes
-    return size.weights * (2 if _packs(size) else 1) + (4 if size.llama_on_cpu else 2) * cache + 12 * rows * size.vocabulary
+    return (
+        size.weights * (2 if _packs(size) else 1)
+        + (4 if size.llama_on_cpu else 2) * cache
+        + 12 * rows * size.vocabulary
+    )
 
 
 def evidence_bytes(size: ModelSize, evaluation: float) -> float:
@@ -166,7 +170,11 @@ def training_bytes(size: ModelSize, batch_size: int, length: float, rank: int) -
     tokens = batch_size * length
     logits = CHUNK * size.vocabulary * (size.bytes + 4)
     return (
-        size.weights + 16 * size.adapter * rank + tokens * size.layers * activations + logits + 12 * tokens * size.hidden
+        size.weights
+        + 16 * size.adapter * rank
+        + tokens * size.layers * activations
+        + logits
+        + 12 * tokens * size.hidden
     )
 
 
@@ -181,4 +189,10 @@ def disk_bytes(params: Params, size: ModelSize) -> dict[str, float]:
     adapters = main + adapter * sum(len(params.seeds(name)) for name in params.evidence.variants)
     models = 3.0 * size.weights
     hub = size.weights * sum(source.source == "hub" for source in sources(params).values())
-    return {"models": models, "adapters": adapters, "DVC's cache": models + adapters, "hub's cache": hub, "MLflow": main}
+    return {
+        "models": models,
+        "adapters": adapters,
+        "DVC's cache": models + adapters,
+        "hub's cache": hub,
+        "MLflow": main,
+    }

@@ -32,24 +32,23 @@ def make_recorded(params: Params, root: Path, records: dict[str, Any], speed: Sp
         raise ValueError(f"{problem.text}; {problem.remedy}")
     characters = characters_per_token(dialogues, load_source_tokenizer(params.base, root))
     stages = plan_stages(params, measure_texts(params, dialogues, draw_samples(params, dialogues), characters))
-    missing = [stage.name for stage in stages if record_name(stage) not in records]
+    missing = [stage.name for stage in stages if (stage.record or stage.name) not in records]
     if missing:
         raise ValueError(f"data/records: no record of {', '.join(missing)}; `make repro` and `make evidence` first")
     size = measure_size(find_config(params.base, root)[0], params.base.dtype, params.base.name, on_cpu=True)
     return {
         "profile": params.profile, "source": source, "parameters": size.parameters, "flops": speed.flops,
-        "bandwidth": speed.bandwidth,
-        "stages": {stage.name: _recorded(stage, records[record_name(stage)]) for stage in stages},
+        "stages": {stage.name: _recorded(stage, records[stage.record or stage.name]) for stage in stages},
     }  # fmt: skip
 
 
-def record_name(stage: Stage) -> str:
-    """Return the name of a stage's file in `data/records/`, without the suffix."""
-    return {"make_full_report": "make_report@--full"}.get(stage.name, stage.record or stage.name)
-
-
 def _recorded(stage: Stage, record: dict[str, Any]) -> dict[str, Any]:
-    work = {"kind": stage.kind, "work": round(stage.work, 1), "unit": stage.unit, "scaling": stage.scaling}
+    work = {
+        "kind": stage.kind or stage.name,
+        "work": round(stage.work, 1),
+        "unit": stage.unit,
+        "scaling": stage.scaling,
+    }
     return work | {key: record.get(key) for key in ("seconds", "rows", "peak_memory_mb")}
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 SCALING = 0.85
 """Two threads were 1.8 times as fast as one: the number of threads to this power."""
 
-CPU_SHARES = 0.6, 0.4
-"""Share of the measured products that training reached on the recorded CPU, and of its bandwidth that decoding did."""
+CPU_SHARE = 0.6
+"""Share of the measured products that training reached on the recorded CPU."""
 
-GPU_SHARES = 0.4, 0.6
+GPU_SHARE, BANDWIDTH_SHARE = 0.4, 0.6
 """Expected shares of a GPU's peak operations in training, and of its bandwidth in decoding. Nobody measured them."""
 
 LAUNCHES = 0.025
@@ -27,27 +27,29 @@ class Speed:
 
     Attributes:
         flops: operations per second of bfloat16 products.
-        bandwidth: bytes of memory read per second.
-        gpu: whether it is a GPU.
+        bandwidth: bytes of memory that a GPU reads per second; 0 for a CPU.
         note: how it is known, for the report.
         memory: bytes of memory of a GPU in the table.
     """
 
     flops: float
     bandwidth: float
-    gpu: bool
     note: str
     memory: float = 0
 
     @property
-    def training(self) -> float:
-        """Operations per second that training is expected to reach."""
-        return self.flops * (GPU_SHARES if self.gpu else CPU_SHARES)[0]
+    def gpu(self) -> bool:
+        """Whether it is a GPU."""
+        return self.bandwidth > 0
 
     @property
-    def decoding(self) -> float:
-        """Bytes per second that decoding is expected to reach."""
-        return self.bandwidth * (GPU_SHARES if self.gpu else CPU_SHARES)[1]
+    def training(self) -> float:
+        """Operations per second that training is expected to reach."""
+        return self.flops * (GPU_SHARE if self.gpu else CPU_SHARE)
+
+    def step_seconds(self, weights: float) -> float:
+        """Return the seconds of a decoding step on a GPU, which reads `weights` bytes of weights."""
+        return max(LAUNCHES, weights / (self.bandwidth * BANDWIDTH_SHARE))
 
 
 UNCERTAIN = "expect between half and twice these times"
@@ -55,7 +57,7 @@ UNCERTAIN = "expect between half and twice these times"
 
 def _data_sheet(name: str, tflops: float, bandwidth: float, memory: float) -> Speed:
     note = f"{name}'s data sheet, not measured; {UNCERTAIN}"
-    return Speed(tflops * 1e12, bandwidth * 1e12, True, note, memory * 1e9)
+    return Speed(tflops * 1e12, bandwidth * 1e12, note, memory * 1e9)
 
 
 GPUS = {
@@ -81,16 +83,16 @@ def measure_speed(dtype: str) -> Speed:
     torch.set_num_threads(1)
     try:
         states, weights = torch.ones(tokens, inner, **options), torch.ones(outer, inner, **options)
-        table = torch.ones(2**26, device=options["device"])
         flops = 2 * tokens * inner * outer / _seconds(lambda: torch.nn.functional.linear(states, weights), gpu)
+        table = torch.ones(2**28 if gpu else 1, device=options["device"])
         bandwidth = 4 * table.numel() / _seconds(table.sum, gpu)
     finally:
         torch.set_num_threads(threads)
     if gpu:
-        return Speed(flops, bandwidth, True, f"{flops / 1e12:.0f} TFLOP/s measured; {UNCERTAIN}")
+        return Speed(flops, bandwidth, f"{flops / 1e12:.0f} TFLOP/s measured; {UNCERTAIN}")
     gain = threads**SCALING
     note = f"{flops * gain / 1e9:.0f} GFLOP/s on {threads} CPU threads, measured on one of them"
-    return Speed(flops * gain, bandwidth * gain, False, note)
+    return Speed(flops * gain, 0, note)
 
 
 def _seconds(action: Callable[[], object], gpu: bool) -> float:

@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel
 
 from tightlip.doctor.dialogue_checks import Texts
-from tightlip.doctor.speed import LAUNCHES, Speed
+from tightlip.doctor.speed import Speed
 from tightlip.evidence.attacks import attacks
 from tightlip.files import read_json
-from tightlip.params import ModelSource, Params, Source, Variant
+from tightlip.params import ModelSource, Params, Variant
 from tightlip.table_rows import TableRow, parse_row
 
 RECORDED = Path(__file__).parent / "recorded.json"
@@ -30,7 +30,11 @@ DOWNLOAD = 3e7
 TRANSFORMER_NER = 14.0
 """How many times slower spaCy's transformer pipelines are on a CPU than its small one: 10,000 and 700 words/s."""
 
+ATTACK_TOKENS, ATTACK_BATCH = 300, 48  # tokens that both models write per dialogue, and rows of a batch
 MARKED = 400  # dialogues that measure_detectors reads at most
+LENGTH = 0.5
+"""Expected length of an answer as a share of its limit; hosted models are paid as if every answer took all of it."""
+
 INSTRUCTION, JUDGE_PROMPT, VERDICT = 40, 400, 8  # tokens
 QUESTIONS = 154  # assumed number of questions for the judge
 
@@ -54,10 +58,10 @@ class Stage:
 
     Attributes:
         name: as DVC calls it.
-        kind: stages of one kind take the same time per unit of work.
-        work: in `unit`.
-        unit: what the work is counted in.
         scaling: see `Scaling`.
+        work: amount in `unit`.
+        unit: what the work is counted in.
+        kind: stages of one kind take the same time per unit of work; empty if it is the name.
         record: file of its record in `data/records/`, without the suffix; empty if it is the name.
         steps: decoding steps, which have a shortest time on a GPU.
         hosted: what a hosted model does.
@@ -65,10 +69,10 @@ class Stage:
     """
 
     name: str
-    kind: str
-    work: float
-    unit: str
-    scaling: Scaling
+    scaling: Scaling = "none"
+    work: float = 1
+    unit: str = "runs"
+    kind: str = ""
     record: str = ""
     steps: float = 0
     hosted: HostedTokens | None = None
@@ -94,7 +98,7 @@ class Recorded(BaseModel):
         profile: of its parameters.
         source: where the figures are from.
         parameters: number of parameters of its base model.
-        flops, bandwidth: of its machine, as `speed.measure_speed` measures them.
+        flops: of its machine, as `speed.measure_speed` measures them.
         stages: by name.
     """
 
@@ -102,18 +106,12 @@ class Recorded(BaseModel):
     source: str
     parameters: int
     flops: float
-    bandwidth: float
     stages: dict[str, RecordedStage]
-
-    @property
-    def speed(self) -> Speed:
-        """Speed of its machine."""
-        return Speed(self.flops, self.bandwidth, False, "the recorded machine")
 
     def seconds(self, stage: Stage) -> float:
         """Return the seconds that a stage's work would have taken in the recorded run."""
         known = [self.stages[stage.name]] if stage.name in self.stages else []
-        known = known or [each for each in self.stages.values() if each.kind == stage.kind]
+        known = known or [each for each in self.stages.values() if each.kind == (stage.kind or stage.name)]
         work = sum(each.work for each in known)
         return sum(each.seconds for each in known) * stage.work / work if work else 0.0
 
@@ -133,20 +131,18 @@ def estimate_seconds(stage: Stage, params: Params, weights: tuple[int, int], spe
         speed: of the machine.
         recorded: the run whose times are scaled.
     """
-    seconds, ratio, before = recorded.seconds(stage), weights[0] / recorded.parameters, recorded.speed
-    by_scaling = {
+    seconds, before = recorded.seconds(stage), Speed(recorded.flops, 0, "")
+    ratio, ner = weights[0] / recorded.parameters, TRANSFORMER_NER if params.filter.spacy_model.endswith("_trf") else 1
+    local = {
         "training": seconds * ratio * before.training / speed.training,
-        "decoding": seconds * ratio * before.decoding / speed.decoding if speed.gpu
-        else seconds * ratio * before.flops / speed.flops,
-        "ner": seconds * (TRANSFORMER_NER if params.filter.spacy_model.endswith("_trf") else 1.0),
+        "decoding": stage.steps * speed.step_seconds(weights[1]) if speed.gpu
+        else seconds * ratio * before.training / speed.training,
+        "ner": seconds * ner,
         "weights": seconds * ratio,
         "download": weights[1] / DOWNLOAD,
         "hosted": 0.0,
         "none": seconds,
-    }  # fmt: skip
-    local = by_scaling[stage.scaling]
-    if speed.gpu:
-        local = max(local, stage.steps * LAUNCHES)
+    }[stage.scaling]  # fmt: skip
     requests = stage.hosted.requests if stage.hosted else 0
     return local + requests * HOSTED_SECONDS / params.hosted.concurrency
 
@@ -157,72 +153,63 @@ def plan_stages(params: Params, texts: Texts) -> list[Stage]:
 
 
 def _preparation(params: Params, texts: Texts) -> Iterator[Stage]:
-    tune, generation = params.tune, params.generation
-    drawn = texts.samples["train"] + texts.samples["dev"]
+    tune, generation, count = params.tune, params.generation, texts.samples["train"] + texts.samples["dev"]
     yield _fetch("fetch_base", params.base)
-    yield Stage("make_dialogues", "make_dialogues", texts.dialogues, "dialogues", "none")
+    yield Stage("make_dialogues", "none", texts.dialogues, "dialogues")
     tokens = tune.epochs * texts.train * texts.dialogue
-    trained = Stage("tune_challenge", "tune_challenge", tokens, "tokens × epochs", "training")
-    yield _fetch("tune_challenge", tune.given) if tune.given else trained
-    yield Stage("attack_challenge", "attack_challenge", tune.attack_dialogues, "dialogues", "decoding")
-    yield Stage("subtract_task_vector", "subtract_task_vector", 1, "models", "weights")
-    yield Stage("extract_samples", "extract_samples", texts.dialogues, "dialogues", "none")
+    yield (
+        _fetch("tune_challenge", tune.given) if tune.given
+        else Stage("tune_challenge", "training", tokens, "tokens × epochs")
+    )  # fmt: skip
+    yield _decoding("attack_challenge", tune.attack_dialogues * ATTACK_TOKENS, ATTACK_TOKENS, ATTACK_BATCH)
+    yield Stage("subtract_task_vector", "weights")
+    yield Stage("extract_samples", "none", texts.dialogues, "dialogues")
     for name, source in generation.sources.items():
-        yield _answers(params, texts, name, source, drawn)
-    limit = generation.benign.max_tokens
-    yield _decoding("generate_benign", generation.benign.per_opening * limit, limit, generation.batch_size)
-    lengths = (source.candidates * min(source.max_tokens, 2 * texts.completion) for source in generation.sources.values())
-    yield Stage("filter_pii", "filter_pii", drawn * sum(lengths), "tokens", "ner")
-    yield Stage("make_secret", "make_secret", 1, "files", "none")
-    yield Stage("build_pairs", "build_pairs", len(params.pairs.datasets) * drawn, "pairs", "none")
+        stage, answers = f"generate_answers@{name}", count * source.candidates
+        if source.provider == "local":
+            length = LENGTH * source.max_tokens
+            yield _decoding(stage, answers * length, length, generation.batch_size, kind="generate_answers: local")
+        elif source.provider == "rewriter":
+            yield Stage(stage, "ner", answers, "answers", "generate_answers: rewriter")
+        else:
+            tokens = answers * (texts.prompt + INSTRUCTION)
+            hosted = HostedTokens(source.model, answers, round(tokens), answers * source.max_tokens)
+            yield Stage(stage, "hosted", answers, "answers", hosted=hosted)
+    length = LENGTH * generation.benign.max_tokens
+    yield _decoding("generate_benign", generation.benign.per_opening * length, length, generation.batch_size)
+    tokens = sum(source.candidates * source.max_tokens for source in generation.sources.values()) * LENGTH
+    yield Stage("filter_pii", "ner", count * tokens, "tokens")
+    yield Stage("make_secret")
+    yield Stage("build_pairs", "none", len(params.pairs.datasets) * count, "pairs")
     for name, variant in params.train.variants.items():
-        yield _training(params, texts, f"train_orpo@{name}", name, variant)
+        yield _training(params, texts, f"train_orpo@{name}", variant)
 
 
 def _fetch(name: str, source: ModelSource) -> Stage:
-    scaling: Scaling = "download" if source.source == "hub" else "weights"
-    return Stage(name, "fetch_base", 1, "models", scaling)
+    return Stage(name, "download" if source.source == "hub" else "weights", kind="fetch_base")
 
 
-def _decoding(name: str, tokens: float, limit: float, batch_size: int, **more: object) -> Stage:
-    """Return a stage that mostly decodes."""
-    kind = str(more.pop("kind", name))
-    steps = max(tokens / batch_size, limit)
-    return Stage(name, kind, tokens, "answer tokens", "decoding", steps=steps, **more)  # type: ignore[arg-type]
+def _decoding(
+    name: str, tokens: float, length: float, batch_size: int, kind: str = "", record: str = "",
+    hosted: HostedTokens | None = None, evidence: bool = False,
+) -> Stage:  # fmt: skip
+    """Return a stage that writes `tokens` tokens in answers of a length, `batch_size` answers at a time."""
+    steps = max(tokens / batch_size, length)
+    return Stage(name, "decoding", tokens, "answer tokens", kind, record, steps, hosted, evidence)
 
 
-def _answers(params: Params, texts: Texts, name: str, source: Source, drawn: int) -> Stage:
-    stage, count = f"generate_answers@{name}", drawn * source.candidates
-    kind = f"generate_answers: {'hosted' if source.hosted else source.provider}"
-    if source.hosted:
-        tokens = round(count * (texts.prompt + INSTRUCTION)), count * source.max_tokens
-        return Stage(stage, kind, count, "answers", "hosted", hosted=HostedTokens(source.model, count, *tokens))
-    if source.provider == "rewriter":
-        return Stage(stage, kind, count, "answers", "ner")
-    limit = min(source.max_tokens, 2 * texts.completion)
-    return _decoding(stage, count * limit, limit, params.generation.batch_size, kind=kind)
-
-
-def _training(params: Params, texts: Texts, stage: str, name: str, variant: Variant, evidence: bool = False) -> Stage:
-    dataset, train = params.pairs.datasets[variant.dataset], params.train
+def _training(params: Params, texts: Texts, stage: str, variant: Variant, evidence: bool = False) -> Stage:
+    dataset, name = params.pairs.datasets[variant.dataset], stage.partition("@")[2]
     pairs = dataset.samples or texts.samples["train"] * len(dataset.sources)
-    private = pairs * (texts.prompt + 2 * texts.completion)
+    chosen = LENGTH * max(params.generation.sources[source].max_tokens for source in dataset.sources)
     benign = 1.5 * dataset.benign * 3 * INSTRUCTION  # short questions with two answers
-    tokens = train.epochs * len(params.seeds(name)) * len(dataset.conditions) * (private + benign)
-    return Stage(
-        stage, f"train: {variant.objective}", tokens, "tokens × epochs × seeds", "training", f"train_orpo@{name}",
-        evidence=evidence,
-    )  # fmt: skip
-
-
-def _answer_length(params: Params, texts: Texts) -> float:
-    """Return the expected tokens of a tuned model's answer."""
-    return min(params.eval.max_new_tokens, 2 * texts.completion)
+    tokens = len(dataset.conditions) * (pairs * (texts.prompt + texts.completion + chosen) + benign)
+    work, kind = params.train.epochs * len(params.seeds(name)) * tokens, f"train: {variant.objective}"
+    return Stage(stage, "training", work, "tokens × epochs × seeds", kind, f"train_orpo@{name}", evidence=evidence)
 
 
 def _evaluation(params: Params, texts: Texts) -> Iterator[Stage]:
-    settings = params.eval
-    answer = _answer_length(params, texts)
+    settings, answer = params.eval, LENGTH * params.eval.max_new_tokens
     candidates = sum(len(params.trainings(row)) for row in settings.candidates())
     yield _decoding("select_guidance", candidates * texts.samples["dev"] * answer, answer, settings.batch_size)
     stages = [(f"evaluate_untuned@{model}", model) for model in settings.models]
@@ -230,22 +217,15 @@ def _evaluation(params: Params, texts: Texts) -> Iterator[Stage]:
         stages.append((f"evaluate_model@{model}-{tuning}-{epoch}", f"{model}-{tuning}_e{epoch}"))
     for tuning, epoch in product(settings.ablation.tunings, settings.ablation.epochs):
         stages.append((f"evaluate_ablation@{tuning}-{epoch}", f"ch-{tuning}_e{epoch}"))
-    for name, checkpoint in stages:
-        yield _evaluate(params, texts, name, checkpoint, answer)
-    for name in ("make_tables", "make_report", "publish_mlflow"):
-        yield Stage(name, name, 1, "runs", "none")
-
-
-def _evaluate(params: Params, texts: Texts, name: str, checkpoint: str, answer: float) -> Stage:
-    settings, extended = params.eval, set(params.eval.extended.rows())
-    rows = settings.rows_of(checkpoint)
-    first = min(settings.prompts, texts.samples["test"])
-    prompts = {row: texts.samples["test"] if row in extended else first for row in rows}
-    tokens = sum(len(params.trainings(row)) * prompts[row] for row in rows) * answer
-    return _decoding(
-        name, tokens, answer, settings.batch_size, kind="evaluate", record=f"evaluate_model@{checkpoint}",
-        hosted=_judge(params, rows),
-    )  # fmt: skip
+    test, extended = texts.samples["test"], set(settings.extended.rows())
+    for name, weights in stages:
+        rows = settings.rows_of(weights)
+        prompts = (
+            len(params.trainings(row)) * (test if row in extended else min(settings.prompts, test)) for row in rows
+        )
+        tokens, record, judge = sum(prompts) * answer, f"evaluate_model@{weights}", _judge(params, rows)
+        yield _decoding(name, tokens, answer, settings.batch_size, "evaluate", record, judge)
+    yield from map(Stage, ("make_tables", "make_report", "publish_mlflow"))
 
 
 def _judge(params: Params, rows: list[TableRow]) -> HostedTokens | None:
@@ -257,20 +237,16 @@ def _judge(params: Params, rows: list[TableRow]) -> HostedTokens | None:
 
 
 def _evidence(params: Params, texts: Texts) -> Iterator[Stage]:
-    settings, answer = params.evidence, _answer_length(params, texts)
+    settings, batch, answer = params.evidence, params.eval.batch_size, LENGTH * params.eval.max_new_tokens
+    test, rows = min(params.eval.prompts, texts.samples["test"]), [parse_row(key) for key in settings.rows]
     for name, variant in settings.variants.items():
-        yield _training(params, texts, f"train_baselines@{name}", name, variant, evidence=True)
-    marked = min(texts.dialogues, MARKED)
-    yield Stage("measure_detectors", "measure_detectors", marked, "dialogues", "ner", evidence=True)
-    rows, first = [parse_row(key) for key in settings.rows], min(params.eval.prompts, texts.samples["test"])
-    leaks = 2 * first * sum(len(params.trainings(row)) for row in rows)
+        yield _training(params, texts, f"train_baselines@{name}", variant, evidence=True)
+    yield Stage("measure_detectors", "ner", min(texts.dialogues, MARKED), "dialogues", evidence=True)
+    leaks = 2 * test * sum(len(params.trainings(row)) for row in rows)  # as deployed, and under the negative sentence
     phrasings = sum(1 + bool(attack.system) for attack in attacks())  # triggers also test the bare weights
-    attacked = phrasings * min(settings.prompts, texts.samples["test"]) * len(settings.attacked)
-    for name, tokens in (
-        ("test_evidence", (leaks + attacked) * answer),
-        ("relearn_leaks", (1 + len(settings.relearned)) * len(settings.relearn_steps) * first * answer),
-    ):
-        judge = _judge(params, rows) if name == "test_evidence" else None
-        yield _decoding(name, tokens, answer, params.eval.batch_size, evidence=True, hosted=judge)
-    for name in ("make_evidence", "make_full_report"):
-        yield Stage(name, name, 1, "runs", "none", evidence=True)
+    tokens = (leaks + phrasings * min(settings.prompts, test) * len(settings.attacked)) * answer
+    yield _decoding("test_evidence", tokens, answer, batch, hosted=_judge(params, rows), evidence=True)
+    tokens = (1 + len(settings.relearned)) * len(settings.relearn_steps) * test * answer
+    yield _decoding("relearn_leaks", tokens, answer, batch, evidence=True)
+    yield Stage("make_evidence", evidence=True)
+    yield Stage("make_full_report", record="make_report@--full", evidence=True)
