@@ -12,6 +12,7 @@ from tightlip.doctor.dialogue_checks import Texts
 from tightlip.doctor.speed import Speed
 from tightlip.evidence.attacks import attacks
 from tightlip.files import read_json
+from tightlip.generation.benign import OPENINGS
 from tightlip.params import ModelSource, Params, Variant
 from tightlip.table_rows import TableRow, parse_row
 
@@ -26,6 +27,9 @@ HOSTED_SECONDS = 3.0
 
 DOWNLOAD = 3e7
 """Assumed bytes per second of a download from the hub."""
+
+NER_LOAD = 3.5
+"""Seconds to load spaCy's pipeline and the patterns."""
 
 TRANSFORMER_NER = 14.0
 """How many times slower spaCy's transformer pipelines are on a CPU than its small one: 10,000 and 700 words/s."""
@@ -109,11 +113,17 @@ class Recorded(BaseModel):
     stages: dict[str, RecordedStage]
 
     def seconds(self, stage: Stage) -> float:
-        """Return the seconds that a stage's work would have taken in the recorded run."""
+        """Return the seconds that a stage's work would have taken in the recorded run, without what all work shares."""
         known = [self.stages[stage.name]] if stage.name in self.stages else []
         known = known or [each for each in self.stages.values() if each.kind == (stage.kind or stage.name)]
         work = sum(each.work for each in known)
-        return sum(each.seconds for each in known) * stage.work / work if work else 0.0
+        variable = sum(max(0.0, each.seconds - fixed_seconds(stage)) for each in known)
+        return variable * stage.work / work if work else 0.0
+
+
+def fixed_seconds(stage: Stage) -> float:
+    """Return the seconds that a stage takes however little work it has."""
+    return NER_LOAD if stage.scaling == "ner" else 0.0
 
 
 def load_recorded() -> Recorded:
@@ -144,7 +154,7 @@ def estimate_seconds(stage: Stage, params: Params, weights: tuple[int, int], spe
         "none": seconds,
     }[stage.scaling]  # fmt: skip
     requests = stage.hosted.requests if stage.hosted else 0
-    return local + requests * HOSTED_SECONDS / params.hosted.concurrency
+    return fixed_seconds(stage) + local + requests * HOSTED_SECONDS / params.hosted.concurrency
 
 
 def plan_stages(params: Params, texts: Texts) -> list[Stage]:
@@ -176,7 +186,9 @@ def _preparation(params: Params, texts: Texts) -> Iterator[Stage]:
             hosted = HostedTokens(source.model, answers, round(tokens), answers * source.max_tokens)
             yield Stage(stage, "hosted", answers, "answers", hosted=hosted)
     length = LENGTH * generation.benign.max_tokens
-    yield _decoding("generate_benign", generation.benign.per_opening * length, length, generation.batch_size)
+    yield _decoding(
+        "generate_benign", len(OPENINGS) * generation.benign.per_opening * length, length, generation.batch_size
+    )
     tokens = sum(source.candidates * source.max_tokens for source in generation.sources.values()) * LENGTH
     yield Stage("filter_pii", "ner", count * tokens, "tokens")
     yield Stage("make_secret")
