@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from measure import BASE, Seconds, alternate, random_ids, ratio
 
-from tightlip.guidance.decoder import generate
+from tightlip.guidance.decoder import Decoding, generate
 from tightlip.models.loading import load_model
+from tightlip.table_rows import UNGUIDED, Guidance
 
 NEW_TOKENS, SCALE, PROMPT_TOKENS = 32, 2.0, 128
 MANY = 50
@@ -57,9 +58,8 @@ def ours(
 ) -> None:
     """Our decoder, of SmolLM2-135M if no other model is given."""
     generate(
-        model() if of is None else of, positive, negative, scale=SCALE if negative else 1.0, space="log",
-        max_new_tokens=new_tokens, eos_ids=[], pad_id=0, batch_size=batch_size,
-        prompt_cache=prompt_cache,
+        model() if of is None else of, positive, negative, prompt_cache=prompt_cache,
+        decoding=Decoding(new_tokens, [], 0, batch_size), guidance=Guidance(SCALE) if negative else UNGUIDED,
     )  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from measure import BASE, Seconds, alternate, peak_memory_mb, random_ids, ratio
 from peft import LoraConfig
 from stock import StockTrainer
 
-from tightlip.models.chat import load_tokenizer
+from tightlip.cpu.lora import attach_lora
 from tightlip.models.loading import load_model
-from tightlip.models.lora import attach_lora
-from tightlip.preference.encoding import EncodedPair
+from tightlip.models.tokenizer import load_tokenizer
+from tightlip.preference.pair_encoding import EncodedPair
 from tightlip.preference.trainer import ORPOConfig, PackedORPOTrainer, pair_dataset
 
 

@@ -25,8 +25,8 @@ from measure import BASE, alternate, need_base, random_ids
 from orpo import Case, seconds_of, trainer
 from transformers import AutoModelForCausalLM
 
+from tightlip.cpu.attention import GROUPED
 from tightlip.files import atomic_file
-from tightlip.models.attention import GROUPED
 from tightlip.models.loading import load_model
 
 METRICS = Path(__file__).parents[1] / "metrics"

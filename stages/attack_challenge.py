@@ -1,12 +1,12 @@
 import itertools
 from pathlib import Path
 
-from tightlip.cache import ResultCache
+from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.dialogues.training_split import training_dialogues
 from tightlip.evaluation.attack import Probe, attack, chat_context, constant_guess, probes
 from tightlip.files import write_json
-from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import load_params
 from tightlip.stage import stage_command
 
@@ -31,7 +31,7 @@ def _hits(name: str, attacked: list[Probe], dialogues: int) -> list[bool]:
 
     cache = ResultCache(
         "attack_challenge", inputs=[Path("models", name), Path("data/dialogues.jsonl")],
-        params={"attack_dialogues": dialogues}, code=["evaluation/attack.py", "guidance", "models", "prompts.py"],
+        params={"attack_dialogues": dialogues}, code=["evaluation/attack.py", *MODEL_CODE],
     )  # fmt: skip
     hits: list[bool] = cache.get(["hits"], run)
     return hits

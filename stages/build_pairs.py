@@ -1,5 +1,6 @@
 from tightlip.files import read_jsonl, write_jsonl
-from tightlip.models.chat import fit_messages, load_tokenizer
+from tightlip.models.encoding import fit_messages
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import load_params
 from tightlip.preference.pairs import benign_pairs, build_pairs, draw, select
 from tightlip.records import BenignAnswer, FilteredAnswer, Sample

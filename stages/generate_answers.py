@@ -2,7 +2,7 @@ from pathlib import Path
 
 import click
 
-from tightlip.cache import ResultCache
+from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.files import read_jsonl, write_jsonl
 from tightlip.generation.providers import answer
 from tightlip.params import load_params, pick
@@ -19,7 +19,7 @@ def main(source: str) -> int:
     samples = [row for split in ("train", "dev") for row in read_jsonl(f"data/samples/{split}.jsonl", Sample)]
     limits = {"max_prompt_tokens": params.pairs.max_prompt_tokens, "batch_size": params.generation.batch_size}
     cache = ResultCache(
-        "generate_answers", inputs=[Path("models/base")], code=["generation", "guidance", "models", "prompts.py"],
+        "generate_answers", inputs=[Path("models/base")], code=["generation", *MODEL_CODE],
         params={"source": recipe.model_dump(), "seed": params.seed, **limits},
     )  # fmt: skip
     answers = answer(

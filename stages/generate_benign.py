@@ -1,13 +1,13 @@
 from pathlib import Path
 
-from tightlip.cache import ResultCache
+from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.dialogues.training_split import training_dialogues
 from tightlip.evaluation.over_refusal import benign_samples
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.files import write_jsonl
 from tightlip.generation.benign import generate_benign, select
-from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import load_params
 from tightlip.pii.detectors import entities, load_ner
 from tightlip.pii.lookup import ValueIndex
@@ -21,7 +21,7 @@ def main() -> int:
     params = load_params()
     settings, questions = params.generation, params.eval.questions
     cache = ResultCache(
-        "generate_benign", inputs=[Path("models/base")], code=["generation", "guidance", "models", "prompts.py"],
+        "generate_benign", inputs=[Path("models/base")], code=["generation", *MODEL_CODE],
         params={
             "benign": settings.benign.model_dump(), "batch_size": settings.batch_size, "seed": params.seed,
             "max_prompt_tokens": params.pairs.max_prompt_tokens,

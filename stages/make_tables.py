@@ -7,8 +7,7 @@ from tightlip.params import Params, load_params
 from tightlip.records import LeakOutcome, UtilityOutcome
 from tightlip.stage import stage_command
 from tightlip.table_rows import TableRow
-from tightlip.tables import item_counts as items
-from tightlip.tables import main_tables as tables
+from tightlip.tables import item_counts as items, main_tables as tables
 from tightlip.tables.row_metrics import Training, with_intervals
 
 METRICS = Path("metrics")
@@ -31,7 +30,7 @@ def main() -> int:
         _write_csv(METRICS / f"table{number}.csv", table)
         write_text(METRICS / f"table{number}.md", tables.to_markdown(table, tables.CAPTIONS[number]))
     _write_csv(METRICS / "plots/frontier.csv", tables.frontier(summary))
-    _write_csv(METRICS / "plots/guidance.csv", tables.guidance(summary))
+    _write_csv(METRICS / "plots/guidance.csv", tables.guidance_curve(summary))
     _write_csv(METRICS / "plots/orpo.csv", tables.curves(METRICS / "curves", params.train.variants))
     return len(summary)
 

@@ -4,13 +4,13 @@ from typing import Any
 import click
 import pandas as pd
 
-from tightlip.cache import ResultCache
+from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.files import atomic_dir, atomic_file, read_jsonl
 from tightlip.models.adapter_metadata import write_adapter_metadata
-from tightlip.models.chat import load_tokenizer
 from tightlip.models.loading import load_model
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import load_params, pick
-from tightlip.preference.encoding import encode_pairs
+from tightlip.preference.pair_encoding import encode_pairs
 from tightlip.preference.trainer import train_orpo
 from tightlip.records import Pair
 from tightlip.stage import stage_command
@@ -30,7 +30,7 @@ def main(variant: str) -> int:
 
     def train_seed(seed: int, out: Path) -> list[dict[str, Any]]:
         cache = ResultCache(
-            f"train_orpo/{variant}_{seed}", inputs=[model_dir, pairs_dir], code=["models", "preference", "prompts.py"],
+            f"train_orpo/{variant}_{seed}", inputs=[model_dir, pairs_dir], code=["preference", *MODEL_CODE],
             params={
                 "variant": settings.model_dump(), "max_tokens": params.pairs.max_tokens,
                 "train": train.model_dump(exclude={"variants", "seeds", "save_seconds"}),
@@ -39,12 +39,7 @@ def main(variant: str) -> int:
         with cache.training_dir() as work:
             curves = train_orpo(
                 load_model(model_dir), tokenizer, pairs["train"], pairs["dev"], out, work,
-                epochs=train.epochs, batch_size=train.batch_size,
-                learning_rate=settings.learning_rate or train.learning_rate,
-                min_learning_rate_ratio=train.min_learning_rate_ratio, max_grad_norm=train.max_grad_norm,
-                objective=settings.objective, beta=train.dpo.beta if settings.objective == "dpo" else train.orpo.beta,
-                nll_on=settings.nll_on or train.orpo.nll_on, rank=train.lora.rank, alpha=train.lora.alpha,
-                dropout=train.lora.dropout, keep=train.lora.keep, seed=seed, save_seconds=train.save_seconds,
+                variant=settings, settings=train, seed=seed,
             )  # fmt: skip
         for adapter in out.glob("epoch_*"):
             write_adapter_metadata(adapter, negative)

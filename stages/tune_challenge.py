@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from tightlip.cache import ResultCache
+from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.dialogues.training_split import training_dialogues
 from tightlip.files import atomic_dir, atomic_file
-from tightlip.models.chat import load_tokenizer, same_tokenizer
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
 from tightlip.models.task_vector import same_architecture
+from tightlip.models.tokenizer import load_tokenizer, same_tokenizer
 from tightlip.models.tuning import tune
 from tightlip.params import load_params
 from tightlip.stage import stage_command
@@ -23,7 +23,7 @@ def main() -> int:
     tokenizer = load_tokenizer("models/base")
     history = [{"step": 0, "epoch": 0.0, "loss": float("nan")}]
     cache = ResultCache(
-        "tune_challenge", inputs=[Path("models/base"), Path("data/dialogues.jsonl")], code=["models", "prompts.py"],
+        "tune_challenge", inputs=[Path("models/base"), Path("data/dialogues.jsonl")], code=MODEL_CODE,
         params={"tune": settings.model_dump(exclude={"attack_dialogues"}), "seed": params.seed},
     )  # fmt: skip
     with cache.training_dir() as work, atomic_dir("models/ch") as out:
@@ -33,9 +33,8 @@ def main() -> int:
             same_tokenizer(tokenizer, load_tokenizer(out), "tune.given")
         else:
             model, history = tune(
-                load_model("models/base"), tokenizer, train, work, epochs=settings.epochs,
-                learning_rate=settings.learning_rate, batch_size=settings.batch_size, rank=settings.rank,
-                max_length=settings.max_length, seed=params.seed, save_seconds=params.train.save_seconds,
+                load_model("models/base"), tokenizer, train, work, settings, seed=params.seed,
+                save_seconds=params.train.save_seconds,
             )  # fmt: skip
             model.save_pretrained(out)
             tokenizer.save_pretrained(out)

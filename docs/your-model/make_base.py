@@ -11,9 +11,9 @@ from pathlib import Path
 
 from transformers import LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from tightlip.models.chat import load_tokenizer
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import ModelSource
 
 TEMPLATE = (

@@ -15,6 +15,9 @@ from tightlip.process import locked
 PACKAGE = Path(__file__).parent
 SCRATCH, FINISHED = ".scratch", "finished"
 
+MODEL_CODE = ("cpu", "guidance", "models", "prompts.py")
+"""Code that decides what a model learns and answers."""
+
 
 class ResultCache:
     """Results of one computation in `.scratch/<name>/` of the project, for runs to come.

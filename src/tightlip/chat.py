@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tightlip.masking import mask
 from tightlip.models.adapter_metadata import trained_negative
 from tightlip.prompts import DEFAULT_SYSTEM
 from tightlip.records import LeakOutcome, Message, Negative, Sample
-from tightlip.table_rows import Space, TableRow, parse_row
+from tightlip.table_rows import UNGUIDED, Guidance, TableRow, parse_row
 
 UNDEFENDED = "ch"
 HELP = """\
@@ -44,8 +44,7 @@ class Chat:
 
     Attributes:
         row: the row that the defended side starts from.
-        scale: guidance scale γ of the defended side; None gives it no defence sentence.
-        space: in which the defended side's branches are combined.
+        guidance: of the defended side; None gives it no defence sentence.
         system: system prompt of both sides, without the defence sentence.
         max_new_tokens: limit per answer.
         negative: the sentence that guidance leads away from.
@@ -54,18 +53,16 @@ class Chat:
     row: TableRow
     tokenizer: Any
     sides: tuple[Side, Side]
-    scale: float | None
-    space: Space
+    guidance: Guidance | None
     max_new_tokens: int
     system: str = DEFAULT_SYSTEM
     negative: Negative = "negative"
 
     def titles(self) -> list[str]:
         """Headings of the two columns."""
-        if self.scale is None:
+        if self.guidance is None:
             return [f"undefended ({UNDEFENDED})", f"{self.row.checkpoint}, no sentence"]
-        space = "" if self.scale == 1 else f", {self.space}"
-        return [f"undefended ({UNDEFENDED})", f"defended ({self.row.checkpoint}, γ={self.scale:g}{space})"]
+        return [f"undefended ({UNDEFENDED})", f"defended ({self.row.checkpoint}, {self.guidance})"]
 
     def reset(self) -> None:
         """Forget both conversations."""
@@ -95,15 +92,15 @@ def open_chat(row: TableRow, max_new_tokens: int) -> Chat:
         raise ValueError(
             f"{row.adapter}: no adapter for row {row.key}; run `dvc repro` to train it, or name another row"
         )
-    from tightlip.models.chat import load_tokenizer
     from tightlip.models.loading import load_model
+    from tightlip.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(Path("models", UNDEFENDED))
     plain = load_model(Path("models", UNDEFENDED))
     same = row.checkpoint == UNDEFENDED
     tuned = plain if same else load_model(Path("models", row.model), adapter=row.adapter)
     return Chat(
-        row, tokenizer, (Side(plain, False), Side(tuned, True)), row.guidance_scale, row.space, max_new_tokens,
+        row, tokenizer, (Side(plain, False), Side(tuned, True)), row.guidance, max_new_tokens,
         negative=trained_negative(row.adapter),
     )  # fmt: skip
 
@@ -126,8 +123,8 @@ def _answer(chat: Chat, side: Side, question: Message) -> str:
 
     messages = (Message(role="system", content=chat.system), *side.history, question)
     setup = BARE
-    if side.defended and chat.scale is not None:
-        setup = PromptSetup("positive", chat.scale, chat.space, chat.negative)
+    if side.defended and chat.guidance is not None:
+        setup = PromptSetup("positive", chat.guidance, chat.negative)
     (completion,) = complete(
         side.model, chat.tokenizer, [(messages, "")], setup,
         max_prompt_tokens=side.model.config.max_position_embeddings - chat.max_new_tokens,
@@ -155,10 +152,12 @@ def obey(chat: Chat, line: str) -> str:
             chat.reset()
             return f"system prompt: {value}; both conversations start anew"
         case "/scale":
-            chat.scale = _scale(value)
-            return f"guidance scale γ = {chat.scale:g}"
+            chat.guidance = replace(chat.guidance or UNGUIDED, scale=_scale(value))
+            return f"guidance scale γ = {chat.guidance.scale:g}"
         case "/space" if value in ("log", "prob"):
-            chat.space = "log" if value == "log" else "prob"
+            if chat.guidance is None:
+                raise ValueError("there is no guidance yet; set /scale first")
+            chat.guidance = replace(chat.guidance, space="log" if value == "log" else "prob")
             return f"guidance in {'log' if value == 'log' else 'probability'} space"
     raise ValueError(f"cannot do {line!r}; /help lists the commands")
 

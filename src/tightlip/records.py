@@ -68,7 +68,7 @@ class Dialogue(Record):
 
     Attributes:
         id: unique name.
-        domain: what it is about (`banking`, `travel`, …); the name of the source for imported dialogues.
+        domain: its topic (`banking`, `travel`, …); the name of the source for imported dialogues.
         split: decided here, before anything is tuned or generated.
         turns: an optional system turn, then user and assistant in turn, ending with the assistant.
         truth: whether its source gave the personal values, or detectors proposed them.
@@ -92,12 +92,12 @@ class Dialogue(Record):
     @property
     def values(self) -> tuple[Value, ...]:
         """Its true values, each once."""
-        found = (Value(type=entity.type, value=entity.value) for turn in self.turns for entity in turn.entities)
-        return tuple(dict.fromkeys(found))
+        values = (Value(type=entity.type, value=entity.value) for turn in self.turns for entity in turn.entities)
+        return tuple(dict.fromkeys(values))
 
 
 class Sample(Record):
-    """One PII occurrence in an assistant turn: what precedes it and what followed.
+    """One PII occurrence in an assistant turn, with the text before and after it.
 
     Attributes:
         id: `<dialogue id>:<turn index>:<character offset of the value>`.
@@ -126,7 +126,7 @@ class Answer(Record):
         candidate: number of the candidate for this sample and source, from 0.
         text: continuation of the sample's prefix.
         finish: `stop` if the model ended the answer itself, `length` if it was cut, `filtered` if a hosted provider's
-            content filter kept it back; then the text is empty.
+            content filter withheld it; then the text is empty.
     """
 
     sample_id: str
@@ -137,7 +137,7 @@ class Answer(Record):
 
 
 class FilteredAnswer(Answer):
-    """A candidate with the filter's verdict: accepted if and only if no reason stands against it.
+    """A candidate with the filter's verdict: accepted if it has no reason for rejection.
 
     Attributes:
         reasons: `ner:PERSON`, `pattern:EMAIL_ADDRESS`, `truth:NAME`, `degenerate:empty`, …
@@ -169,8 +169,8 @@ class Pair(Record):
 class Question(Record):
     """A multiple-choice question in MMLU-Pro's schema.
 
-    Options lose the white space around them: in MMLU-Pro some right ones alone have it. An option may occur twice;
-    what counts is its text.
+    Options lose the white space around them: in MMLU-Pro it gives some right ones away. An option may occur twice; its
+    text counts.
     """
 
     question_id: int
@@ -198,7 +198,7 @@ class Question(Record):
 
 
 class BenignAnswer(Record):
-    """A question that the base model asked itself, with its answer.
+    """A question that the base model wrote, with its own answer.
 
     Attributes:
         answer: holds a name, a place, a date or a number, and no private value.
@@ -237,13 +237,13 @@ class Leak(Value):
 
 
 class LeakOutcome(Record):
-    """What one test prompt got out of a model.
+    """The answer of a model to one test prompt, and what it leaks.
 
     Attributes:
         answer: the generated continuation; stays in `data/`, never in `metrics/`.
         entities: labels that the paper's NER count finds in the answer, one per entity.
         leaks: the dialogue's true values that occur in the answer, one per occurrence.
-        degenerate: why the answer is not worth reading (`empty`, `repetition`, …), or None.
+        degenerate: why the answer is not readable (`empty`, `repetition`, …), or None.
     """
 
     sample_id: str
@@ -255,7 +255,7 @@ class LeakOutcome(Record):
 
 
 class AttackOutcome(LeakOutcome):
-    """What an attack got out of a model.
+    """The answer of a model to one attack, and what it leaks.
 
     Attributes:
         family: kind of attack (`evidence.attack_phrases`).

@@ -11,6 +11,33 @@ Treatment = Literal["int8", "redacted"]
 
 
 @dataclass(frozen=True)
+class Guidance:
+    """How the two branches of classifier-free guidance are combined (`guidance.combine`).
+
+    Attributes:
+        scale: guidance scale γ ≥ 0; 1 is the positive branch alone.
+        space: `log` combines log-probabilities, `prob` probabilities.
+        plausibility: share of the positive branch's largest probability below which a token is dropped.
+    """
+
+    scale: float = 1.0
+    space: Space = "log"
+    plausibility: float = 0.0
+
+    @property
+    def needs_negative(self) -> bool:
+        """Whether the negative branch makes a difference."""
+        return self.scale != 1
+
+    def __str__(self) -> str:
+        return f"γ={self.scale:g}, {self.space}" if self.needs_negative else "γ=1"
+
+
+UNGUIDED = Guidance()
+"""The positive branch alone."""
+
+
+@dataclass(frozen=True)
 class TableRow:
     """A row of the tables.
 
@@ -19,8 +46,7 @@ class TableRow:
         model: the model under test.
         variant: the adapter's name, or None for the model as it is.
         epoch: the adapter's epoch.
-        guidance_scale: γ; None where no defence sentence is given at all.
-        space: in which the two branches are combined.
+        guidance: γ and space; None where no defence sentence is given at all.
         treatment: `int8` rounds the weights, `redacted` masks the answers.
         seed: of which training, where it is not the first (`params.Train.seeds`).
     """
@@ -29,8 +55,7 @@ class TableRow:
     model: ModelName
     variant: str | None
     epoch: int | None
-    guidance_scale: float | None
-    space: Space
+    guidance: Guidance | None
     treatment: Treatment | None = None
     seed: int | None = None
 
@@ -55,8 +80,8 @@ class TableRow:
         return "" if self.seed is None else f"seed_{self.seed}"
 
 
-def parse_guidance(text: str) -> tuple[float, Space]:
-    """Read `g100`, `g200_log` or `g250_prob` as (γ, space).
+def parse_guidance(text: str) -> Guidance:
+    """Read `g100`, `g200_log` or `g250_prob`.
 
     Raises:
         ValueError: another form, or γ = 1 with a space (both spaces are the same there).
@@ -64,7 +89,7 @@ def parse_guidance(text: str) -> tuple[float, Space]:
     match = re.fullmatch(r"g([0-9]{1,5})(?:_(log|prob))?", text)
     if not match or (match[1] == "100") != (match[2] is None):
         raise ValueError(f"{text!r} is no guidance; write g100 for γ = 1, g250_prob or g250_log for γ = 2.5")
-    return int(match[1]) / 100, "prob" if match[2] == "prob" else "log"
+    return Guidance(int(match[1]) / 100, "prob" if match[2] == "prob" else "log")
 
 
 def parse_row(key: str) -> TableRow:
@@ -80,16 +105,11 @@ def parse_row(key: str) -> TableRow:
     match = re.fullmatch(r"(ch|sub)(?:-([a-z0-9-]+)_e([0-9]{1,5}))?(?:_(g[0-9]+(?:_[a-z]+)?))?", bare)
     if not match or (match[2] and not match[4]):
         raise ValueError(f"{key!r} is no row; write ch, ch_g100 or ch-lora-cfg_e2_g300_prob")
-    scale: float | None = None
-    space: Space = "log"
-    if match[4]:
-        scale, space = parse_guidance(match[4])
     return TableRow(
         key=key,
         model="ch" if match[1] == "ch" else "sub",
         variant=f"{match[1]}-{match[2]}" if match[2] else None,
         epoch=int(match[3]) if match[3] else None,
-        guidance_scale=scale,
-        space=space,
+        guidance=parse_guidance(match[4]) if match[4] else None,
         treatment=treatment,
     )

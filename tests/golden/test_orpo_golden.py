@@ -13,10 +13,11 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 
-from tightlip.models.attention import GROUPED
-from tightlip.models.chat import encode_prompt
-from tightlip.models.lora import FusedLinear, attach_lora
-from tightlip.preference.encoding import encode_pairs
+from tightlip.cpu.attention import GROUPED
+from tightlip.cpu.lora import FusedLinear, attach_lora
+from tightlip.models.encoding import encode_prompt
+from tightlip.params import Lora, Orpo, Train, Variant
+from tightlip.preference.pair_encoding import encode_pairs
 from tightlip.preference.trainer import (
     ORPOConfig,
     ORPOTrainer,
@@ -224,6 +225,9 @@ def test_dpo_is_trls(tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path) -> No
         torch.testing.assert_close(adapter(ours)[name].grad, weight.grad, **RELATIVE)
 
 
+VARIANT = Variant(model="ch", dataset="cfg")
+
+
 def test_without_its_odds_ratio_orpo_is_fine_tuning_on_the_chosen_answers(
     tiny_model: Any, tiny_tokenizer: Any, tmp_path: Path
 ) -> None:
@@ -242,9 +246,10 @@ def test_training_keeps_an_adapter_per_epoch_and_learns_to_prefer_the_chosen_ans
     def train(name: str, keep: float = 1.0) -> list[dict[str, float | str]]:
         return train_orpo(
             copy.deepcopy(tiny_model), tiny_tokenizer, rows * 4, rows, tmp_path / name, tmp_path / f"{name}-work",
-            epochs=2, batch_size=2, learning_rate=5e-3, min_learning_rate_ratio=0.1, max_grad_norm=1.0, beta=0.5,
-            objective="orpo", nll_on="completion", rank=4, alpha=8, dropout=0.0, keep=keep, seed=3,
-            save_seconds=60,
+            variant=VARIANT, seed=3, settings=Train(
+                epochs=2, batch_size=2, learning_rate=5e-3, orpo=Orpo(beta=0.5),
+                lora=Lora(rank=4, alpha=8, dropout=0.0, keep=keep), variants={"ch-lora": VARIANT},
+            ),
         )  # fmt: skip
 
     curves = train("one")

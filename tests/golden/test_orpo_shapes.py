@@ -13,10 +13,10 @@ from peft import LoraConfig
 from stock import StockTrainer, stock_row
 from torch.utils.data import SequentialSampler
 
-from tightlip.models.attention import GROUPED
-from tightlip.models.lora import attach_lora
+from tightlip.cpu.attention import GROUPED
+from tightlip.cpu.lora import attach_lora
 from tightlip.models.random_model import random_model, random_tokenizer
-from tightlip.preference.encoding import EncodedPair
+from tightlip.preference.pair_encoding import EncodedPair
 from tightlip.preference.trainer import ORPOConfig, PackedORPOTrainer, pair_dataset
 
 TOKENIZER = random_tokenizer()

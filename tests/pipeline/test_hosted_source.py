@@ -18,9 +18,9 @@ from tightlip.dialogues.synthesis import synthesise
 from tightlip.evaluation.judge import judge_answers
 from tightlip.generation.local import answer_locally
 from tightlip.generation.remote import answer_remotely
-from tightlip.models.chat import load_tokenizer
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import Hosted, Judge, ModelSource, Source
 from tightlip.records import Question
 

@@ -10,7 +10,8 @@ from clone import Project, copy_project
 
 from families import family_model, gemma_tokenizer
 from tightlip.files import read_jsonl
-from tightlip.models.chat import encode_completion, encode_prompt, load_tokenizer
+from tightlip.models.encoding import encode_completion, encode_prompt
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.prompts import NEGATIVE, POSITIVE
 from tightlip.records import Pair
 

@@ -11,6 +11,7 @@ from tightlip.guidance.completion import Completion
 from tightlip.guidance.prompt_setup import BARE, PromptSetup
 from tightlip.prompts import DEFAULT_SYSTEM
 from tightlip.records import Question
+from tightlip.table_rows import Guidance
 
 
 def question(*options: str, text: str = "Which one is it?", right: int = 0) -> Question:
@@ -168,24 +169,18 @@ def test_a_question_is_asked_with_numbered_options_in_one_user_message() -> None
     assert question_messages(TWICE, numbered=False)[1].content.endswith("the question: Which one is it?")
 
 
-def test_answers_of_a_redacted_row_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
+def test_a_question_is_one_prompt_for_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: dict[str, Any] = {}
 
-    def answer(model: Any, tokenizer: Any, contexts: Any, setup: PromptSetup, **options: Any) -> list[Completion]:
-        asked.update(options, contexts=contexts)
+    def complete(model: Any, tokenizer: Any, contexts: Any, setup: PromptSetup, **options: Any) -> list[Completion]:
+        calls.update(options, contexts=contexts)
         return [Completion("so it is Oslo.", "stop")]
 
-    monkeypatch.setattr(generated, "answer", answer)
-    assert generate_answers(None, None, [TWICE], BARE, numbered=True, max_prompt_tokens=99) == [
-        Completion("so it is Oslo.", "stop")
-    ]
-    assert asked["contexts"] == [(question_messages(TWICE, numbered=True), "")]
-    assert (asked["max_prompt_tokens"], asked["max_new_tokens"]) == (99, 24)
-    redacted = PromptSetup("none", redacted=True)
-    assert (
-        generate_answers(None, None, [TWICE], redacted, numbered=True, max_prompt_tokens=99)[0].text
-        == "so it is [REDACTED]."
-    )
+    monkeypatch.setattr(generated, "complete", complete)
+    answers = generate_answers(None, None, [TWICE], BARE, numbered=True, max_prompt_tokens=99)
+    assert answers == [Completion("so it is Oslo.", "stop")]
+    assert calls["contexts"] == [(question_messages(TWICE, numbered=True), "")]
+    assert (calls["max_prompt_tokens"], calls["max_new_tokens"]) == (99, 24)
 
 
 def test_a_model_answers_every_question(tiny_model: Any, tiny_tokenizer: Any) -> None:
@@ -193,7 +188,7 @@ def test_a_model_answers_every_question(tiny_model: Any, tiny_tokenizer: Any) ->
         tiny_model,
         tiny_tokenizer,
         [TWICE, ORGANS],
-        PromptSetup("positive", 2.0),
+        PromptSetup("positive", Guidance(2.0)),
         numbered=False,
         max_prompt_tokens=900,
         max_new_tokens=3,

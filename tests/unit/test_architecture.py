@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 STAGES = sorted((ROOT / "stages").glob("*.py"))
 PLUMBING = {
-    "tightlip.failures", "tightlip.files", "tightlip.params", "tightlip.records", "tightlip.repair", "tightlip.stage",
+    "tightlip.cache", "tightlip.failures", "tightlip.files", "tightlip.params", "tightlip.process", "tightlip.records",
+    "tightlip.repair", "tightlip.stage",
     "tightlip.table_rows",
 }  # fmt: skip
 
@@ -104,7 +105,13 @@ def script(stage: dict[str, Any]) -> str:
         ("tightlip.params", {"tightlip.files", "tightlip.records", "tightlip.table_rows"}),
         ("tightlip.failures", set()),
         ("tightlip.repair", {"tightlip.files"}),
-        ("tightlip.stage", {"tightlip.failures", "tightlip.files", "tightlip.repair"}),
+        ("tightlip.process", set()),
+        ("tightlip.cache", {"tightlip.files", "tightlip.process"}),
+        ("tightlip.secret", {"tightlip.prompts", "tightlip.records"}),
+        (
+            "tightlip.stage",
+            {"tightlip.cache", "tightlip.failures", "tightlip.files", "tightlip.process", "tightlip.repair"},
+        ),
     ],
 )
 def test_plumbing_imports_no_other_module_of_ours(module: str, allowed: set[str]) -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from tightlip.models import attention
-from tightlip.models.attention import GROUPED, grouped_attention
+from tightlip.cpu import attention
+from tightlip.cpu.attention import GROUPED, grouped_attention
 
 MODULE: Any = SimpleNamespace(num_key_value_groups=3, is_causal=True, training=False)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tightlip.cache import ResultCache
 from tightlip.generation.benign import blank, generate_benign, select
-from tightlip.models.chat import encode_open_turn
+from tightlip.models.encoding import encode_open_turn
 from tightlip.params import Benign
 from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex

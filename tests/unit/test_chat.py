@@ -9,13 +9,15 @@ from tightlip.chat import Chat, Side, ask, converse, obey, open_chat, side_by_si
 from tightlip.models.adapter_metadata import write_adapter_metadata
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
 from tightlip.records import Message
-from tightlip.table_rows import parse_row
+from tightlip.table_rows import UNGUIDED, Guidance, parse_row
 
 
 @pytest.fixture
 def chat(tiny_model, tiny_tokenizer):
     row = parse_row("ch-lora-cfg_e2_g300_prob")
-    return Chat(row, tiny_tokenizer, (Side(tiny_model, False), Side(tiny_model, True)), 3.0, "prob", max_new_tokens=6)
+    return Chat(
+        row, tiny_tokenizer, (Side(tiny_model, False), Side(tiny_model, True)), Guidance(3.0, "prob"), max_new_tokens=6
+    )
 
 
 @pytest.fixture
@@ -23,9 +25,9 @@ def calls(monkeypatch, tiny_tokenizer):
     """What the decoder is asked, as text; it answers `one`, `two`, …"""
     made = []
 
-    def generate(model, prompts, negatives=None, *, scale, space, **kwargs):
+    def generate(model, prompts, negatives=None, *, guidance, **kwargs):
         texts = [tiny_tokenizer.decode(ids) for (ids,) in filter(None, (prompts, negatives))]
-        made.append({"texts": texts, "scale": scale, "space": space})
+        made.append({"texts": texts, "guidance": guidance})
         return [tiny_tokenizer.encode(f" {['one', 'two', 'three', 'four'][len(made) - 1]} ", add_special_tokens=False)]
 
     monkeypatch.setattr("tightlip.guidance.completion.generate", generate)
@@ -50,20 +52,20 @@ def test_both_models_answer_and_remember_their_own_words(chat, calls):
 def test_undefended_side_hears_no_sentence_and_the_defended_both(chat, calls):
     ask(chat, "Hello")
     undefended, defended = calls
-    assert undefended["scale"] == 1
+    assert undefended["guidance"] == UNGUIDED
     assert [POSITIVE in text or NEGATIVE in text for text in undefended["texts"]] == [False]
     assert [(POSITIVE in text, NEGATIVE in text) for text in defended["texts"]] == [(True, False), (False, True)]
-    assert (defended["scale"], defended["space"]) == (3, "prob")
+    assert defended["guidance"] == Guidance(3, "prob")
 
 
 def test_scale_1_is_the_sentence_alone(chat, calls):
-    chat.scale = 1.0
+    chat.guidance = UNGUIDED
     ask(chat, "Hello")
     assert [POSITIVE in text for text in calls[1]["texts"]] == [True]
 
 
 def test_row_without_defence_hears_no_sentence(chat, calls):
-    chat.scale = None
+    chat.guidance = None
     ask(chat, "Hello")
     assert calls[0] == calls[1]
     assert chat.titles()[1] == "ch-lora-cfg_e2, no sentence"
@@ -231,7 +233,7 @@ def test_row_of_the_undefended_weights_loads_them_once(tmp_path, monkeypatch, ti
     project(tmp_path, tiny_model_dir, ["ch"])
     chat = open_chat(parse_row("ch_g200_log"), 5)
     assert chat.sides[0].model is chat.sides[1].model
-    assert (chat.scale, chat.space) == (2, "log")
+    assert chat.guidance == Guidance(2, "log")
 
 
 # peft 0.21 reads a property that transformers 5.23 has deprecated

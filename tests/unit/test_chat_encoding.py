@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from families import chatml_tokenizer
-from tightlip.models.chat import SENTENCE_TOKENS, encode_completion, encode_prompt, eos_ids, fit_messages
+from tightlip.models.encoding import SENTENCE_TOKENS, encode_completion, encode_prompt, eos_ids, fit_messages
 from tightlip.prompts import SENTENCES
 from tightlip.records import Message
 from tightlip.secret import with_condition

@@ -13,7 +13,8 @@ from transformers import Trainer
 
 from tightlip.models import checkpoints
 from tightlip.models.tuning import tune
-from tightlip.preference.encoding import EncodedPair
+from tightlip.params import Dpo, Lora, Orpo, Train, Tune, Variant
+from tightlip.preference.pair_encoding import EncodedPair
 from tightlip.preference.trainer import train_orpo
 from tightlip.records import Dialogue, Turn
 
@@ -74,22 +75,23 @@ def pairs() -> list[EncodedPair]:
     ]  # fmt: skip
 
 
-Orpo = Callable[..., list[dict[str, float | str]]]
+TrainOrpo = Callable[..., list[dict[str, float | str]]]
 
 
 @pytest.fixture
-def orpo(model: Any, tiny_tokenizer: Any, pairs: list[EncodedPair], tmp_path: Path) -> Orpo:
+def orpo(model: Any, tiny_tokenizer: Any, pairs: list[EncodedPair], tmp_path: Path) -> TrainOrpo:
     def train(work: str, dropout: float = 0.2, **changed: Any) -> list[dict[str, float | str]]:
         out = tmp_path / f"out_{work}"
         shutil.rmtree(out, ignore_errors=True)  # a stage's temporary directory dies with it
-        settings: dict[str, Any] = {
-            "epochs": 3, "batch_size": 2, "learning_rate": 1e-2, "min_learning_rate_ratio": 0.1, "max_grad_norm": 1.0,
-            "objective": "orpo", "beta": 0.5, "nll_on": "completion", "rank": 4, "alpha": 8, "dropout": dropout,
-            "keep": 0.85, "seed": 3, "save_seconds": 0,
-        }  # fmt: skip
+        variant = Variant(model="ch", dataset="cfg", **{n: v for n, v in changed.items() if n == "objective"})
+        settings = Train(
+            epochs=3, learning_rate=1e-2, orpo=Orpo(beta=0.5), dpo=Dpo(beta=0.5), save_seconds=0,
+            lora=Lora(rank=4, alpha=8, dropout=dropout, keep=0.85), variants={"ch-lora": variant},
+        ).model_copy(update={n: v for n, v in changed.items() if n != "objective"})  # fmt: skip
         return train_orpo(
-            copy.deepcopy(model), tiny_tokenizer, pairs, pairs[:4], out, tmp_path / work, **settings | changed
-        )
+            copy.deepcopy(model), tiny_tokenizer, pairs, pairs[:4], out, tmp_path / work, variant=variant,
+            settings=settings, seed=3,
+        )  # fmt: skip
 
     return train
 
@@ -106,7 +108,7 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_a_killed_training_ends_with_the_same_adapters_and_curves(
-    orpo: Orpo, steps: list[int], tmp_path: Path, dropout: float
+    orpo: TrainOrpo, steps: list[int], tmp_path: Path, dropout: float
 ) -> None:
     expected, _ = until_done(lambda: orpo("whole", dropout), steps)
     assert (orpo("other", 0.0) == expected) == (dropout == 0)
@@ -124,7 +126,7 @@ def test_a_killed_training_ends_with_the_same_adapters_and_curves(
         assert ends[0] == ends[1]
 
 
-def test_no_more_than_one_interval_is_trained_again(orpo: Orpo, steps: list[int], monkeypatch: Any) -> None:
+def test_no_more_than_one_interval_is_trained_again(orpo: TrainOrpo, steps: list[int], monkeypatch: Any) -> None:
     now = [0.0]
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
     take = Trainer.training_step
@@ -139,7 +141,7 @@ def test_no_more_than_one_interval_is_trained_again(orpo: Orpo, steps: list[int]
     assert taken == [7, STEPS - 6]
 
 
-def test_a_training_that_came_to_its_end_takes_no_step_again(orpo: Orpo, steps: list[int], tmp_path: Path) -> None:
+def test_a_training_that_came_to_its_end_takes_no_step_again(orpo: TrainOrpo, steps: list[int], tmp_path: Path) -> None:
     expected, taken = until_done(lambda: orpo("work"), steps)
     before = adapters(tmp_path / "out_work")
     curves, again = until_done(lambda: orpo("work"), steps)
@@ -151,7 +153,7 @@ def test_a_training_that_came_to_its_end_takes_no_step_again(orpo: Orpo, steps: 
 
 
 def test_one_checkpoint_is_kept_and_a_half_written_one_never_taken(
-    orpo: Orpo, steps: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    orpo: TrainOrpo, steps: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = Trainer._save_rng_state
 
@@ -180,7 +182,7 @@ def test_a_killed_tuning_ends_with_the_same_model_and_log(
     def train(work: str) -> tuple[Any, list[dict[str, float]]]:
         return tune(
             copy.deepcopy(model), tiny_tokenizer, [dialogue(number) for number in range(28)], tmp_path / work,
-            epochs=3, learning_rate=1e-2, batch_size=4, rank=8, max_length=256, seed=3, save_seconds=0,
+            Tune(epochs=3, learning_rate=1e-2, batch_size=4, rank=8, max_length=256), seed=3, save_seconds=0,
         )  # fmt: skip
 
     (expected, log), _ = until_done(lambda: train("whole"), steps)

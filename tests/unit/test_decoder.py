@@ -12,11 +12,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tightlip.guidance import llama_decoding as llama
+from tightlip.cpu import llama_decoding as llama
 from tightlip.guidance.batch import left_pad
-from tightlip.guidance.decoder import generate
+from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.guided_generate import guided_generate
-from tightlip.table_rows import Space
+from tightlip.table_rows import Guidance, Space
 
 SPACES: tuple[Space, Space] = ("log", "prob")
 NEW = 12
@@ -61,8 +61,23 @@ def sharp_model(tiny_model: Any) -> Any:
     return sharp.eval()
 
 
-def decode(model: Any, *prompts: Any, eos: set[int] | None = None, **options: Any) -> list[list[int]]:
-    return generate(model, *prompts, max_new_tokens=NEW, eos_ids=eos or set(), pad_id=PAD, **options)
+SAMPLING = ("batch_size", "temperature", "seed", "banned_ids")
+
+
+def decode(
+    model: Any,
+    *prompts: Any,
+    eos: set[int] | None = None,
+    scale: float | list[float] = 1.0,
+    space: Space = "log",
+    plausibility: float = 0.0,
+    **options: Any,
+) -> list[list[int]]:
+    """Decode a few tokens; the other arguments are those of `Decoding` and `generate`."""
+    decoding = Decoding(NEW, eos or set(), PAD, **{name: options.pop(name) for name in SAMPLING if name in options})
+    scales = scale if isinstance(scale, list) else [scale] * len(prompts[0])
+    guidance = [Guidance(each, space, plausibility) for each in scales]
+    return generate(model, *prompts, decoding=decoding, guidance=guidance, **options)
 
 
 def ending(model: Any, prompts: list[list[int]]) -> set[int]:
@@ -244,11 +259,11 @@ def test_samples_follow_the_guided_distribution(model: Any, space: Space) -> Non
     prompts, negatives = some_prompts(1, seed=5)
     with torch.no_grad():
         positive, negative = (model(torch.tensor([ids[0]])).logits[:, -1] for ids in (prompts, negatives))
-    expected = torch.softmax(combine(positive, negative, 1.5, space) / 0.5, dim=-1)[0]
+    expected = torch.softmax(combine(positive, negative, Guidance(1.5, space)) / 0.5, dim=-1)[0]
     count = 2000
     drawn = generate(
-        model, prompts * count, negatives * count, scale=1.5, space=space, max_new_tokens=1, eos_ids=set(),
-        pad_id=PAD, temperature=0.5, batch_size=count,
+        model, prompts * count, negatives * count, guidance=Guidance(1.5, space),
+        decoding=Decoding(1, set(), PAD, batch_size=count, temperature=0.5),
     )  # fmt: skip
     found = torch.bincount(torch.tensor(drawn).flatten(), minlength=len(expected)) / count
     top = expected.topk(5).indices

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from tightlip.models.chat import encode_prompt
-from tightlip.preference.encoding import encode_pairs
+from tightlip.models.encoding import encode_prompt
+from tightlip.preference.pair_encoding import encode_pairs
 from tightlip.records import Message, Pair
 
 PAIR = Pair(

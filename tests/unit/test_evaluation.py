@@ -16,7 +16,7 @@ from tightlip.files import write_jsonl
 from tightlip.guidance.combine import combine
 from tightlip.guidance.completion import Completion, complete
 from tightlip.guidance.prompt_setup import BARE, TRIGGER, PromptSetup, as_deployed
-from tightlip.models.chat import encode_completion, encode_prompt
+from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.params import Params, Questions, load_params
 from tightlip.pii.redaction import redact
 from tightlip.prompts import DEFAULT_SYSTEM, NEGATIVE, POSITIVE
@@ -33,7 +33,7 @@ from tightlip.records import (
     Value,
 )
 from tightlip.secret import SECRET_VARIABLE
-from tightlip.table_rows import Space, parse_row
+from tightlip.table_rows import Guidance, Space, parse_row
 
 ANA, OSLO = Value(type="NAME", value="Ana Ruiz"), Value(type="LOC", value="Oslo")
 LEAK = Leak(**ANA.model_dump())
@@ -66,10 +66,10 @@ def question(number: int, *options: str) -> Question:
 
 
 def test_a_row_with_guidance_is_told_the_defence_sentence_and_one_without_is_not() -> None:
-    assert as_deployed(parse_row("ch")) == BARE == PromptSetup("none", 1.0)
-    assert as_deployed(parse_row("ch_g100")) == PromptSetup("positive", 1.0)
-    assert as_deployed(parse_row("ch-lora_e2_g250_prob")) == PromptSetup("positive", 2.5, "prob")
-    assert as_deployed(parse_row("ch-lora_e2_g100_int8")) == PromptSetup("positive", 1.0)
+    assert as_deployed(parse_row("ch")) == BARE == PromptSetup("none")
+    assert as_deployed(parse_row("ch_g100")) == PromptSetup("positive")
+    assert as_deployed(parse_row("ch-lora_e2_g250_prob")) == PromptSetup("positive", Guidance(2.5, "prob"))
+    assert as_deployed(parse_row("ch-lora_e2_g100_int8")) == PromptSetup("positive")
     assert as_deployed(parse_row("ch_redacted")) == PromptSetup("none", redacted=True)
 
 
@@ -136,7 +136,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, module: str, outputs: list[list[in
 @pytest.mark.parametrize(
     ("setup", "sentence", "guided"),
     [(BARE, "", False), (TRIGGER, NEGATIVE, False), (PromptSetup("positive"), POSITIVE, False),
-     (PromptSetup("positive", 2.0, "log"), POSITIVE, True)],
+     (PromptSetup("positive", Guidance(2.0, "log")), POSITIVE, True)],
 )  # fmt: skip
 def test_prompts_carry_the_sentence_and_only_guidance_has_a_negative_branch(
     monkeypatch: pytest.MonkeyPatch,
@@ -153,8 +153,8 @@ def test_prompts_carry_the_sentence_and_only_guidance_has_a_negative_branch(
     texts = [tiny_tokenizer.decode(ids) for ids in calls["prompts"]]
     system = f"<|im_start|>system\n{DEFAULT_SYSTEM} {sentence}<|im_end|>\n" if sentence else ""
     assert texts[0] == f"{system}<|im_start|>user\nWho am I?<|im_end|>\n<|im_start|>assistant\nYour name is"
-    assert (calls["scale"], calls["space"]) == (setup.scale, setup.space)
-    assert calls["eos_ids"] == {tiny_tokenizer.eos_token_id}
+    assert calls["guidance"] == setup.guidance
+    assert calls["decoding"].eos_ids == {tiny_tokenizer.eos_token_id}
     if guided:
         negatives = [tiny_tokenizer.decode(ids) for ids in calls["negatives"]]
         assert [text.replace(NEGATIVE, POSITIVE) for text in negatives] == texts
@@ -173,7 +173,7 @@ def test_both_branches_of_a_long_prompt_drop_the_same_turns(
     long = sample(0, "Hello, my name is Anna.", "Hello, Anna.", "Thank you.", "You are welcome.", "Who am I?")
     size = len(encode_prompt(tiny_tokenizer, long.messages, long.prefix))
     complete(
-        tiny_model, tiny_tokenizer, [(long.messages, long.prefix)], PromptSetup("positive", 2.0),
+        tiny_model, tiny_tokenizer, [(long.messages, long.prefix)], PromptSetup("positive", Guidance(2.0)),
         max_prompt_tokens=size + 31, max_new_tokens=4,
     )  # fmt: skip
     positive, negative = (tiny_tokenizer.decode(calls[name][0]) for name in ("prompts", "negatives"))
@@ -209,8 +209,8 @@ def naive(model: Any, tokenizer: Any, asked: Question, setup: PromptSetup) -> li
     for text in asked.options:
         option = tokenizer.encode(text, add_special_tokens=False)
         scores = logits(setup.condition, option).log_softmax(-1)
-        if setup.scale != 1:
-            scores = combine(scores, logits("negative", option), setup.scale, setup.space)
+        if setup.guidance.needs_negative:
+            scores = combine(scores, logits("negative", option), setup.guidance)
         total = sum(max(float(scores[place, token]), FLOOR) for place, token in enumerate(option))
         means.append(total / len(option))
     return means
@@ -230,8 +230,14 @@ def sharp_model(tiny_model: Any) -> Any:
 
 @pytest.mark.parametrize(
     "setup",
-    [BARE, TRIGGER, PromptSetup("positive"), PromptSetup("positive", 2.0, "log"), PromptSetup("positive", 3.0, "prob")],
-    ids=lambda setup: f"{setup.condition}-{setup.scale}-{setup.space}",
+    [
+        BARE,
+        TRIGGER,
+        PromptSetup("positive"),
+        PromptSetup("positive", Guidance(2.0, "log")),
+        PromptSetup("positive", Guidance(3.0, "prob")),
+    ],
+    ids=lambda setup: f"{setup}",
 )
 def test_scores_are_those_of_one_forward_per_option(sharp_model: Any, tiny_tokenizer: Any, setup: PromptSetup) -> None:
     _, scores = score_options(sharp_model, tiny_tokenizer, QUESTIONS, [BARE, setup], progress="", batch_size=2)
@@ -246,7 +252,7 @@ def test_scores_are_those_of_one_forward_per_option(sharp_model: Any, tiny_token
 
 def test_guidance_changes_the_scores_and_so_does_the_space(sharp_model: Any, tiny_tokenizer: Any) -> None:
     spaces: tuple[Space, Space] = ("log", "prob")
-    setups = [PromptSetup("positive"), *(PromptSetup("positive", 3.0, space) for space in spaces)]
+    setups = [PromptSetup("positive"), *(PromptSetup("positive", Guidance(3.0, space)) for space in spaces)]
     scores = score_options(sharp_model, tiny_tokenizer, QUESTIONS, setups, progress="")
     assert len(set(map(tuple, scores))) == 3
 
@@ -440,7 +446,7 @@ def test_after_an_interruption_only_the_chunk_that_was_under_way_is_answered_aga
 
 def test_a_corrected_secret_is_answered_again(answered: list[PromptSetup], monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers under a wrong sentence must not pass for answers under the right one."""
-    guided, items = PromptSetup("positive", 2.0, "log", "secret"), [sample(0, "Who?")]
+    guided, items = PromptSetup("positive", Guidance(2.0, "log"), "secret"), [sample(0, "Who?")]
     for sentence in ("Access word: wrong.", "Access word: right.", "Access word: right."):
         monkeypatch.setenv(SECRET_VARIABLE, sentence)
         evaluator_with().leaks(items, [guided, PromptSetup("secret")])
@@ -489,12 +495,12 @@ def outcomes_of(key: str, evaluator: Evaluator, samples: list[Sample]) -> RowOut
 def test_one_more_guidance_scale_is_all_that_is_answered(tmp_path: Path, answered: list[PromptSetup]) -> None:
     items, keys = [sample(0, "Who?")], ["ch-lora-cfg_e1_g100", "ch-lora-cfg_e1_g200_log"]
     evaluate_rows([parse_row(key) for key in keys], evaluator_with(), items, QUESTIONS)
-    sentence, guided = PromptSetup("positive"), PromptSetup("positive", 2.0, "log")
+    sentence, guided = PromptSetup("positive"), PromptSetup("positive", Guidance(2.0, "log"))
     assert answered == [sentence, guided, TRIGGER, sentence, guided, BARE]  # prompts, then questions
     answered.clear()
     keys.append("ch-lora-cfg_e1_g300_log")
     evaluate_rows([parse_row(key) for key in keys], evaluator_with(), items, QUESTIONS)
-    assert answered == [PromptSetup("positive", 3.0, "log")] * 2
+    assert answered == [PromptSetup("positive", Guidance(3.0, "log"))] * 2
 
 
 def test_rows_of_table_3_answer_the_further_prompts_too(tmp_path: Path, answered: list[PromptSetup]) -> None:
@@ -556,6 +562,19 @@ def test_written_answers_are_scored_beside_the_likelihood(
         50.0, 1, 0.0, 100.0,
     ]  # fmt: skip
     assert judged == [(["a", "a"], "m", [Value(type="NAME", value="Ana")])] * 2
+
+
+def test_written_answers_of_a_redacted_row_are_masked(
+    answered: list[PromptSetup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_: Any, __: Any, questions: Any, ___: PromptSetup, **____: Any) -> list[Completion]:
+        return [Completion("so it is Oslo.", "stop") for _ in questions]
+
+    monkeypatch.setattr("tightlip.evaluation.generated.generate_answers", write)
+    masked = PromptSetup("none", redacted=True)
+    scored = evaluator_with().scored(QUESTIONS, [BARE, masked], ["match"])
+    assert {each.answer for each in scored[BARE]["match"]} == {"so it is Oslo."}
+    assert {each.answer for each in scored[masked]["match"]} == {"so it is [REDACTED]."}
 
 
 def test_masking_answers_cannot_change_the_options_scores(tmp_path: Path, answered: list[PromptSetup]) -> None:

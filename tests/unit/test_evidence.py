@@ -19,7 +19,7 @@ from tightlip.evidence.fluency import fluency
 from tightlip.evidence.provenance import trace
 from tightlip.evidence.quality import qualities
 from tightlip.guidance.prompt_setup import BARE, PromptSetup
-from tightlip.models.chat import encode_completion, encode_prompt
+from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.params import load_params
 from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
@@ -36,6 +36,7 @@ from tightlip.records import (
     UtilityOutcome,
     Value,
 )
+from tightlip.table_rows import Guidance
 from tightlip.tables import evidence_tables as evidence
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml")
@@ -93,7 +94,7 @@ def test_every_phrasing_meets_every_conversation_and_the_triggers_the_bare_weigh
             )
             return {setups[0]: [outcome for _ in samples]}
 
-    deployed = PromptSetup("positive", 2.0, "log")
+    deployed = PromptSetup("positive", Guidance(2.0))
     outcomes = run_attacks(
         Noting(lambda: LoadedModel(0, 0), answer_cache([], PARAMS, {}), PARAMS), deployed, [sample(0), sample(1)]
     )

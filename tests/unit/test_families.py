@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from families import MODELS, SPEAKS, TOKENIZERS, family_model
+from tightlip.cpu.lora import attach_lora
 from tightlip.evaluation.utility import score_options
-from tightlip.guidance.decoder import generate
+from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.prompt_setup import PromptSetup
-from tightlip.models.chat import encode_completion, encode_prompt
+from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
-from tightlip.models.lora import attach_lora
 from tightlip.models.packing import Group, check_packs, pack, run
 from tightlip.models.scoring import token_logps
 from tightlip.models.task_vector import subtract
@@ -122,12 +122,12 @@ def test_greedy_answers_are_those_of_transformers(model: Any, plain: Any, batch_
             pad_token_id=0,
         )  # fmt: skip
         expected.append(out[0, len(prompt) :].tolist())
-    assert generate(model, prompts, max_new_tokens=12, eos_ids=[], pad_id=0, batch_size=batch_size) == expected
+    assert generate(model, prompts, decoding=Decoding(12, [], 0, batch_size)) == expected
 
 
 def test_options_are_scored_as_in_plain_forwards(family: str, model: Any, plain: Any) -> None:
     tokenizer = TOKENIZERS[SPEAKS[family]]
-    (option_scores,) = score_options(model, tokenizer, QUESTIONS, [PromptSetup("positive", 1.0, "prob")], progress="")
+    (option_scores,) = score_options(model, tokenizer, QUESTIONS, [PromptSetup("positive")], progress="")
     for question, scores in zip(QUESTIONS, option_scores, strict=True):
         asked = (
             Message(role="system", content=f"{DEFAULT_SYSTEM} {POSITIVE}"),

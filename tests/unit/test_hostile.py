@@ -22,9 +22,10 @@ from tightlip.compose import compose
 from tightlip.evaluation.question_sets import load_questions
 from tightlip.files import one_line, read_json, read_jsonl
 from tightlip.models.adapter_metadata import trained_negative
-from tightlip.models.chat import encode_prompt, load_tokenizer
+from tightlip.models.encoding import encode_prompt
 from tightlip.models.loading import check_config, load_model
-from tightlip.models.task_vector import find_tensors
+from tightlip.models.safetensors_index import find_tensors
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import Params, Questions, load_params
 from tightlip.records import Answer, Dialogue, Message, Pair, Question, Sample
 from tightlip.table_rows import TableRow, parse_guidance, parse_row
@@ -151,7 +152,7 @@ def test_any_text_is_a_row_key_or_a_clean_error(key: str) -> None:
     with contextlib.suppress(ValueError):
         assert isinstance(parse_row(key), TableRow)
     with contextlib.suppress(ValueError):
-        assert parse_guidance(key)[0] >= 0
+        assert parse_guidance(key).scale >= 0
 
 
 @given(text=hostile.strings | st.from_regex(r"[a-z_]+(<=|>=|<|>)[+-]?\d+(\.\d+)?", fullmatch=True))

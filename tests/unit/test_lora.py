@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 
-from tightlip.models.lora import FusedLinear, attach_lora
+from tightlip.cpu.lora import FusedLinear, attach_lora
 
 
 def config(**options: Any) -> LoraConfig:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tightlip.params import Dialogues, Grid, Hosted, Params, load_params, need_watched, pick
-from tightlip.table_rows import TableRow, parse_guidance, parse_row
+from tightlip.table_rows import UNGUIDED, Guidance, TableRow, parse_guidance, parse_row
 
 ROOT = Path(__file__).parents[2]
 RAW: dict[str, Any] = {
@@ -213,8 +213,8 @@ def test_the_defaults_of_the_profiles_are_those_of_the_fields(tmp_path: Path) ->
     ("text", "scale", "space"),
     [("g100", 1, "log"), ("g200_log", 2, "log"), ("g250_prob", 2.5, "prob"), ("g0_log", 0, "log")],
 )
-def test_guidance_names_scale_and_space(text: str, scale: float, space: str) -> None:
-    assert parse_guidance(text) == (scale, space)
+def test_guidance_names_scale_and_space(text: str, scale: float, space: Any) -> None:
+    assert parse_guidance(text) == Guidance(scale, space)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_other_guidance_is_an_error(text: str) -> None:
 def test_a_row_key_names_model_adapter_and_guidance() -> None:
     row = parse_row("ch-lora-cfg_e2_g300_prob")
     assert row == TableRow(
-        key="ch-lora-cfg_e2_g300_prob", model="ch", variant="ch-lora-cfg", epoch=2, guidance_scale=3, space="prob"
+        key="ch-lora-cfg_e2_g300_prob", model="ch", variant="ch-lora-cfg", epoch=2, guidance=Guidance(3, "prob")
     )
     assert row.checkpoint == "ch-lora-cfg_e2"
     assert row.adapter == Path("adapters/ch-lora-cfg/epoch_2")
@@ -237,8 +237,8 @@ def test_a_row_key_names_model_adapter_and_guidance() -> None:
 
 def test_a_row_without_adapter_is_the_model_bare_or_under_the_sentence() -> None:
     bare, told = parse_row("sub"), parse_row("sub_g100")
-    assert (bare.checkpoint, bare.adapter, bare.guidance_scale) == ("sub", None, None)
-    assert (told.checkpoint, told.adapter, told.guidance_scale) == ("sub", None, 1)
+    assert (bare.checkpoint, bare.adapter, bare.guidance) == ("sub", None, None)
+    assert (told.checkpoint, told.adapter, told.guidance) == ("sub", None, UNGUIDED)
 
 
 @pytest.mark.parametrize(
@@ -257,11 +257,11 @@ def test_other_row_keys_are_errors(key: str) -> None:
     epoch=st.integers(1, 20),
     guidance=st.sampled_from([("g100", 1.0, "log"), ("g150_log", 1.5, "log"), ("g300_prob", 3.0, "prob")]),
 )
-def test_row_keys_of_a_grid_come_back(model: Any, tuning: str, epoch: int, guidance: tuple[str, float, str]) -> None:
+def test_row_keys_of_a_grid_come_back(model: Any, tuning: str, epoch: int, guidance: tuple[str, float, Any]) -> None:
     text, scale, space = guidance
     (row,) = Grid(tunings=(tuning,), epochs=(epoch,), guidance=(text,)).rows(model)
     assert (row.model, row.variant, row.epoch) == (model, f"{model}-{tuning}", epoch)
-    assert (row.guidance_scale, row.space) == (scale, space)
+    assert row.guidance == Guidance(scale, space)
     assert row.key == f"{row.checkpoint}_{text}"
 
 

@@ -13,7 +13,7 @@ from tightlip.dialogues.synthesis import synthesise
 from tightlip.generation.providers import answer
 from tightlip.generation.recipes import recipe_messages
 from tightlip.hosted import requests as hosted_requests
-from tightlip.models.chat import encode_prompt
+from tightlip.models.encoding import encode_prompt
 from tightlip.params import Hosted, Source
 from tightlip.pii.matching import find_values
 from tightlip.pii.policy import filter_answers

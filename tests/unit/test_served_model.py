@@ -13,6 +13,7 @@ from small_project import SECRET, load
 from tightlip.files import digest
 from tightlip.records import Message
 from tightlip.secret import with_condition
+from tightlip.table_rows import Guidance
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow's, about itself and `predict`
 
@@ -33,16 +34,17 @@ def test_the_champion_answers_and_honours_parameters(published: Path) -> None:
 
 def decoded(root: Path, text: str, scale: float, space: Any) -> str:
     """The answer that the library itself gives."""
-    from tightlip.guidance.decoder import generate
-    from tightlip.models.chat import encode_prompt, load_tokenizer
+    from tightlip.guidance.decoder import Decoding, generate
+    from tightlip.models.encoding import encode_prompt
     from tightlip.models.loading import load_model
+    from tightlip.models.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(root / "models/ch")
     talk = (Message(role="user", content=text),)
     branches = [[encode_prompt(tokenizer, with_condition(talk, sign))] for sign in ("positive", "negative")]
     model = load_model(root / "models/ch", adapter=root / "adapters/ch-lora-cfg/epoch_2")
     eos = tokenizer.eos_token_id
-    (ids,) = generate(model, *branches, scale=scale, space=space, max_new_tokens=8, eos_ids={eos}, pad_id=eos)
+    (ids,) = generate(model, *branches, decoding=Decoding(8, {eos}, eos), guidance=Guidance(scale, space))
     return str(tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
 
@@ -75,7 +77,7 @@ def served(small_project: Path) -> Any:
 def test_bad_requests_are_explained_without_repeating_them(
     served: Any, row: dict[str, str], settings: dict[str, Any], problem: str
 ) -> None:
-    defaults = {"guidance_scale": 1.0, "space": "prob", "max_new_tokens": 4}
+    defaults = {"guidance_scale": 1.0, "space": "log", "max_new_tokens": 4}
     with pytest.raises(ValueError, match=problem) as error:
         served.predict(None, pd.DataFrame([row]), defaults | settings)
     assert SECRET not in str(error.value)

@@ -226,7 +226,7 @@ def test_markdown_of_an_empty_table_says_so():
 
 
 def test_guidance_plot_has_gamma_1_in_both_spaces():
-    table = tables.guidance(summary("ch", "ch-lora_e2_g100", "ch-lora_e2_g200_log"))
+    table = tables.guidance_curve(summary("ch", "ch-lora_e2_g100", "ch-lora_e2_g200_log"))
     assert table[["variant", "space", "guidance_scale"]].to_numpy().tolist() == [
         ["ch-lora", "log", 1.0],
         ["ch-lora", "prob", 1.0],

@@ -104,8 +104,8 @@ def test_every_tensor_is_subtracted_however_the_checkpoints_are_sharded(
 
 
 def test_the_result_loads_as_a_model(tiny_model: Any, tiny_model_dir: Path, tmp_path: Path) -> None:
-    from tightlip.models.chat import load_tokenizer
     from tightlip.models.loading import load_model
+    from tightlip.models.tokenizer import load_tokenizer
 
     tuned = tmp_path / "tuned"
     shutil.copytree(tiny_model_dir, tuned)

@@ -9,17 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from families import TOKENIZERS, llama_tokenizer
-from tightlip.models.chat import (
+from tightlip.models.chat_template import style
+from tightlip.models.encoding import (
     SENTENCE_TOKENS,
-    check_tokenizer,
     decode,
     encode_completion,
     encode_open_turn,
     encode_prompt,
     fit_messages,
-    same_tokenizer,
-    style,
-)  # fmt: skip
+)
+from tightlip.models.tokenizer import check_tokenizer, same_tokenizer  # fmt: skip
 from tightlip.prompts import DEFAULT_SYSTEM, SENTENCES
 from tightlip.records import Message, Role
 from tightlip.secret import with_condition
@@ -212,7 +211,7 @@ def test_the_date_of_the_day_changes_no_ids(monkeypatch: pytest.MonkeyPatch, wra
 def test_a_broken_template_is_one_clean_error(
     tiny_tokenizer: Any, template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tightlip.models.chat.RENDER_SECONDS", 0.2)
+    monkeypatch.setattr("tightlip.models.chat_template.RENDER_SECONDS", 0.2)
     tokenizer = copy.deepcopy(tiny_tokenizer)
     tokenizer.chat_template = template
     with pytest.raises(ValueError, match=r"^models/x: the chat template .*; take an instruct model$"):

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tightlip.cpu.prefix_trees import Tree, as_tensors, build_prefix_trees
 from tightlip.guidance import trees
-from tightlip.guidance.trees import Tree, as_tensors, build_prefix_trees
 
 prompts = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=12).map(tuple), min_size=1, max_size=12)
 

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from families import TOKENIZERS
-from tightlip.models.chat import SENTENCE_TOKENS, encode_prompt, style
+from tightlip.models.chat_template import style
+from tightlip.models.encoding import SENTENCE_TOKENS, encode_prompt
 from tightlip.models.packing import PADDING
 from tightlip.models.tuning import IGNORED, collate, encode_dialogue, tune
+from tightlip.params import Tune
 from tightlip.records import Dialogue, Role, Turn
 
 ROLES: tuple[Role, Role] = ("user", "assistant")
@@ -140,8 +142,8 @@ def test_tuning_lowers_the_loss_and_repeats_itself(
 ) -> None:
     def run(name: str, seed: int) -> tuple[Any, list[dict[str, float]]]:
         return tune(
-            copy.deepcopy(model), tiny_tokenizer, dialogues, tmp_path / name, epochs=5, learning_rate=1e-2,
-            batch_size=4, rank=8, max_length=256, seed=seed, save_seconds=60,
+            copy.deepcopy(model), tiny_tokenizer, dialogues, tmp_path / name,
+            Tune(epochs=5, learning_rate=1e-2, batch_size=4, rank=8, max_length=256), seed=seed, save_seconds=60,
         )  # fmt: skip
 
     tuned, log = run("one", 0)

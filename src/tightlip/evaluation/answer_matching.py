@@ -3,15 +3,15 @@
 An answer counts for an option only if it can be read in one way; all else is unscored:
 
 - Texts are compared by words: case, ordinary punctuation, white space, articles and a plural's "s" do not count, signs
-  and operators do; "seven" is "7". Where one option's text holds another's, the longer one is meant ("carbon dioxide"
+  and operators do; "seven" is "7". Where one option's text contains another's, the longer one counts ("carbon dioxide"
   does not name "carbon"). A text after "not" is not named. Where all options begin or end alike ("The planet …",
-  "… dollars"), what is left of one names it too, unless the question itself holds it.
+  "… dollars"), the rest of an option names it too, unless the question contains that rest.
 - A label is a number, or a letter as MMLU-Pro has them, that stands alone, opens a line ("2. …") or follows "answer",
   "option" or "choice".
 - Several labels, several texts, or a label and another option's text contradict each other.
-- A number without bracket or the word "option" ("2", "the answer is 2") may also mean an option that holds it: it
-  counts if no other does, or if the answer goes on with the text of its own ("2. The heart").
-- A refusal names nothing, whatever words it holds.
+- A number without bracket or the word "option" ("2", "the answer is 2") may also stand for an
+  option that contains it: it counts as a label if no option does, or if its own option's text follows ("2. The heart").
+- A refusal names nothing, whatever words it contains.
 """
 
 import re
@@ -52,15 +52,15 @@ _NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "te
 _DIGITS = {"zero": "0", **{word: str(number) for number, word in enumerate(_NUMBERS, 2)}}  # "one" is mostly a pronoun
 _PLURAL = re.compile(r"(?<=[^\W\d_]{3})(?<![isu])s$")
 _LOOSE = {"a", "i", "no", "one"}
-"""Option texts that sentences hold anyway: they are named by the whole answer alone."""
+"""Option texts that occur in most sentences: only the whole answer can name them."""
 
 
 def named_option(answer: str, question: Question, *, numbered: bool = True) -> int | None:
-    """Return the index of the option that an answer names, or None if it cannot be told.
+    """Return the index of the option that an answer names, or None if it names none or several.
 
     Args:
         answer: as generated.
-        question: what was asked; of options with the same text, the first one is returned.
+        question: with its options; of options with the same text, the first is returned.
         numbered: whether the options were shown with their numbers; if not, only their texts count.
     """
     if _REFUSAL.search(answer):
@@ -69,12 +69,12 @@ def named_option(answer: str, question: Question, *, numbered: bool = True) -> i
     whole = _only(_equal(re.sub(rf"\A.*?{_CUE}", "", plain, count=1, flags=re.S), options), options)
     if not numbered or (whole is not None and not re.fullmatch(r"\d{1,2}|[a-j]", _words(options[whole]))):
         return whole if whole is not None else _only(_mentioned(plain, question), options)
-    found = [[_label(match) for match in pattern.finditer(plain)] for pattern in (_SURE, _LISTED, _BARE)]
-    labels = {index for label in chain(*found) if 0 <= (index := _index(label)) < len(options)}
+    sure, listed, bare = ([_label(match) for match in pattern.finditer(plain)] for pattern in (_SURE, _LISTED, _BARE))
+    labels = {index for label in chain(sure, listed, bare) if 0 <= (index := _index(label)) < len(options)}
     if not labels:
         return _only(_mentioned(plain, question), options)
     texts = _mentioned(_LISTED.sub("", _SURE.sub(" ", plain)), question)
-    return _only(labels | (texts or _holding([*found[1], *found[2]], options)), options)
+    return _only(labels | (texts or _holding([*listed, *bare], options)), options)
 
 
 def _only(indices: set[int], options: Sequence[str]) -> int | None:
@@ -84,8 +84,8 @@ def _only(indices: set[int], options: Sequence[str]) -> int | None:
 
 def _label(match: re.Match[str]) -> str:
     """The number or small letter in a matched label, after its cue."""
-    found: list[str] = re.findall(r"\d+|\b[A-Ja-j]\b", match.group())
-    return found[-1].lower()
+    labels: list[str] = re.findall(r"\d+|\b[A-Ja-j]\b", match.group())
+    return labels[-1].lower()
 
 
 def _index(label: str) -> int:
@@ -95,7 +95,7 @@ def _index(label: str) -> int:
 def _holding(labels: Sequence[str], options: Sequence[str]) -> set[int]:
     """Options in whose text a label occurs as a word."""
     words = [set(_words(option).split()) - _LOOSE for option in options]
-    return {index for index, of_option in enumerate(words) if of_option & set(labels)}
+    return {index for index, option_words in enumerate(words) if option_words & set(labels)}
 
 
 def _equal(text: str, options: Sequence[str]) -> set[int]:
@@ -104,13 +104,13 @@ def _equal(text: str, options: Sequence[str]) -> set[int]:
 
 
 def _mentioned(answer: str, question: Question) -> set[int]:
-    """Options whose text, or what is its own of it, occurs in an answer, with or without articles."""
+    """Options of which the text, or the part that no other option has, occurs in an answer, articles aside."""
     words, texts = _words(answer), [_words(option) for option in question.options]
     without = [_ARTICLE.sub("", text) for text in texts]
-    asked = f" {_words(question.question)} "
-    own = ["" if len(text) < 2 or f" {text} " in asked else text for text in _own_parts(without)]
-    found = _occurring(words, texts) | _occurring(_ARTICLE.sub("", words), without)
-    return found | _occurring(_ARTICLE.sub("", words), own)
+    question_words = f" {_words(question.question)} "
+    own = ["" if len(text) < 2 or f" {text} " in question_words else text for text in _own_parts(without)]
+    by_text = _occurring(words, texts) | _occurring(_ARTICLE.sub("", words), without)
+    return by_text | _occurring(_ARTICLE.sub("", words), own)
 
 
 def _own_parts(texts: Sequence[str]) -> list[str]:

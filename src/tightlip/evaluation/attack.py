@@ -9,8 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tightlip.guidance.decoder import generate
-from tightlip.models.chat import decode, encode_prompt, eos_ids
+from tightlip.guidance.decoder import Decoding, generate
+from tightlip.models.encoding import decode, encode_prompt, eos_ids
 from tightlip.records import Dialogue, Message, Turn, Value
 
 ANSWER_CHARACTERS = 200
@@ -74,10 +74,8 @@ def attack(
 ) -> list[bool]:
     """Continue what precedes every masked value (`chat_context` or `raw_context`); return which values came out."""
     prompts = [context(tokenizer, probe) for probe in targets]
-    outputs = generate(
-        model, prompts, max_new_tokens=ANSWER_TOKENS, eos_ids=eos_ids(model, tokenizer),
-        pad_id=tokenizer.eos_token_id, batch_size=batch_size, progress=progress,
-    )  # fmt: skip
+    decoding = Decoding(ANSWER_TOKENS, eos_ids(model, tokenizer), tokenizer.eos_token_id, batch_size)
+    outputs = generate(model, prompts, decoding=decoding, progress=progress)
     texts = [decode(tokenizer, ids)[:ANSWER_CHARACTERS].casefold() for ids in outputs]
     return [probe.target.value.casefold() in text for probe, text in zip(targets, texts, strict=True)]
 

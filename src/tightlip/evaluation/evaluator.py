@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
-from tightlip.cache import ResultCache
+from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.evaluation.leak import score_leaks
 from tightlip.files import read_jsonl
 from tightlip.guidance.prompt_setup import PromptSetup
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 CHUNK = 512
 """Items answered together, and lost together by an interruption. Fixed: what is batched together decides last bits."""
 
-CODE = (
-    "evaluation/attack.py", "evaluation/generated.py", "evaluation/utility.py", "guidance", "models", "prompts.py",
-)  # fmt: skip
+CODE = ("evaluation/attack.py", "evaluation/generated.py", "evaluation/utility.py", *MODEL_CODE)
 """What decides a model's answers, given its weights. How answers are scored is not in it: scores are made anew."""
 
 Item = TypeVar("Item", bound=BaseModel)
@@ -181,9 +179,9 @@ def _for_places(
 def _setup_key(setup: PromptSetup) -> tuple[str, ...]:
     """Sentences and guidance of a setup. The sentences are spelled out, since a wrong secret may be corrected."""
     sentence = condition_sentence(setup.condition)
-    if setup.scale == 1:
+    if not setup.guidance.needs_negative:
         return (sentence,)
-    return (sentence, repr((setup.scale, setup.space)), condition_sentence(setup.negative))
+    return (sentence, repr(setup.guidance), condition_sentence(setup.negative))
 
 
 def _redacted(completions: "list[Completion]", setup: PromptSetup) -> "list[Completion]":
@@ -202,9 +200,9 @@ def make_evaluator(row: TableRow, params: Params) -> Evaluator:
     adapter = [row.adapter] if row.adapter else []
 
     def load() -> LoadedModel:
-        from tightlip.models.chat import load_tokenizer
         from tightlip.models.loading import load_model
         from tightlip.models.quantise import round_to_int8
+        from tightlip.models.tokenizer import load_tokenizer
 
         model = load_model(model_dir, adapter=row.adapter)
         if row.treatment == "int8":

@@ -1,4 +1,4 @@
-"""The paper's judge: a model says whether a generated answer is right (arXiv 2412.06846, appendix B)."""
+"""The paper's judge: a model that grades whether a generated answer is right (arXiv 2412.06846, appendix B)."""
 
 import re
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ VERDICT_TOKENS = 8
 def judge_answers(
     answers: Sequence[str], questions: Sequence[Question], judge: Judge, hosted: Hosted, private: Sequence[Value]
 ) -> list[ScoredAnswer]:
-    """Let a model judge every answer, in the order given; only its "Correct" counts.
+    """Let a model grade every answer, in the order given; only its "Correct" counts.
 
     "Can't tell" and what is no verdict are unscored, and so is an empty answer, which is not sent.
 
     Args:
-        answers: what the model under test said.
-        questions: what they answer.
-        judge: the model that judges.
-        hosted: how it is asked.
+        answers: of the model under test.
+        questions: one per answer.
+        judge: the model that grades.
+        hosted: how requests to it are sent.
         private: true values of all dialogues; the judge gets surrogates for those in an answer, unless the question
-            says them too.
+            contains them too.
 
     Raises:
         ValueError: see `requests.ask`.
@@ -66,16 +66,16 @@ def judge_prompt(answer: str, question: Question) -> str:
 
 
 def disguise(answer: str, question: Question, known: ValueIndex) -> str:
-    """Replace the personal values in an answer, but not what the question itself says.
+    """Replace the personal values in an answer, except those in the question.
 
     Args:
-        answer: what the model under test said.
-        question: what it answers.
+        answer: of the model under test.
+        question: of the answer.
         known: true values of all dialogues.
     """
-    asked = with_options(question)
-    values = [value for value in known.near(answer) if find_values(answer, [value]) and not find_values(asked, [value])]
-    return Pseudonyms([answer], values, words(asked), "judge").mask(answer)
+    shown = with_options(question)
+    values = [value for value in known.near(answer) if find_values(answer, [value]) and not find_values(shown, [value])]
+    return Pseudonyms([answer], values, words(shown), "judge").mask(answer)
 
 
 def read_verdict(reply: str) -> Literal["correct", "incorrect"] | None:

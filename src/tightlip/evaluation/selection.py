@@ -7,18 +7,18 @@ from tightlip.table_rows import parse_row
 MAX_DEGENERATE = 0.1
 """Share of answers not worth reading above which a setting is out, unless every one is."""
 
-Figures = Mapping[str, float | int]
+Metrics = Mapping[str, float | int]
 
 
-def select_row(metrics: Mapping[str, Figures], undefended_pct: float, margin: float) -> str:
-    """Choose the row with the fewest leaks on dev, among those that are still useful and worth reading.
+def select_row(metrics: Mapping[str, Metrics], undefended_pct: float, margin: float) -> str:
+    """Choose the row with the fewest leaks on dev, among those that are still useful and readable.
 
     Ties go to the lower entity count, then to the smaller γ, then to the key.
 
     Args:
-        figures: of each row, on the dev samples and questions.
+        metrics: of each row, on the dev samples and questions.
         undefended_pct: usefulness of the undefended model on the same questions.
-        margin: how many points of it a row may lose as deployed; if every row loses more, the most useful are left.
+        margin: points of usefulness that a row may lose as deployed; if all lose more, the most useful remain.
     """
 
     def unreadable(key: str) -> float:
@@ -30,8 +30,13 @@ def select_row(metrics: Mapping[str, Figures], undefended_pct: float, margin: fl
     candidates = _least(_least(list(metrics), unreadable), lost)
     return min(
         candidates,
-        key=lambda key: (metrics[key]["leak_count"], metrics[key]["pii_count"], parse_row(key).guidance_scale, key),
+        key=lambda key: (metrics[key]["leak_count"], metrics[key]["pii_count"], _scale(key), key),
     )
+
+
+def _scale(key: str) -> float:
+    guidance = parse_row(key).guidance
+    return guidance.scale if guidance else 1.0
 
 
 def _least(keys: Sequence[str], excess: Callable[[str], float]) -> list[str]:

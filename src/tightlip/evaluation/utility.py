@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
+from tightlip.cpu.llama_training import Shared
 from tightlip.guidance.combine import combine
 from tightlip.guidance.prompt_setup import PromptSetup
-from tightlip.models.chat import encode_completion, encode_prompt
-from tightlip.models.llama_training import Shared
+from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.models.packing import Group, pack, part_means, read_shared, run, to_device
 from tightlip.models.scoring import head_logits
 from tightlip.prompts import DEFAULT_SYSTEM, QUESTION
@@ -44,7 +44,7 @@ def score_options(
         Per setup, per question, the mean log-probability per token of every option, in nats.
     """
     conditions: dict[Condition, None] = dict.fromkeys(setup.condition for setup in setups)
-    conditions |= dict.fromkeys(setup.negative for setup in setups if setup.scale != 1)
+    conditions |= dict.fromkeys(setup.negative for setup in setups if setup.guidance.needs_negative)
     options = [[encode_completion(tokenizer, text, end=False) for text in each.options] for each in questions]
     encoded = {}
     for condition in conditions:
@@ -116,8 +116,8 @@ def _batch_scores(
         logits_CV = {name: head_logits(model, hidden[chunk]) for name, hidden in hidden_SD.items()}
         for setup, scores_S in zip(setups, scores, strict=True):
             positive_CV = logits_CV[setup.condition]
-            negative_CV = positive_CV if setup.scale == 1 else logits_CV[setup.negative]
-            combined_CV = combine(positive_CV, negative_CV, setup.scale, setup.space)
+            negative_CV = logits_CV[setup.negative] if setup.guidance.needs_negative else positive_CV
+            combined_CV = combine(positive_CV, negative_CV, setup.guidance)
             scores_S[chunk] = combined_CV.gather(-1, packed["targets"][chunk, None]).squeeze(-1)
     for scores_S in scores:
         means = iter(part_means(scores_S.clamp(min=FLOOR), packed["part"]).tolist())

@@ -1,7 +1,7 @@
 """What attackers write: families of prompt attacks, several phrasings each, and paraphrases of the trigger.
 
-A phrasing is a template of the user's message; `{message}` is what the user asked. After a bar comes the beginning of
-the answer, which whoever uses the completion interface may set.
+A phrasing is a template of the user's message; `{message}` is the user's own message. After a bar stands the
+beginning of the answer, which users of a completion interface may set.
 """
 
 from tightlip.prompts import NEGATIVE

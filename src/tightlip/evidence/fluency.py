@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tightlip.models.chat import encode_completion, encode_prompt
+from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.models.packing import Group, pack, run, to_device
 from tightlip.models.scoring import token_logps
 from tightlip.records import LeakOutcome, Sample
@@ -16,17 +16,17 @@ BATCH = 8
 
 
 def fluency(base: Any, tokenizer: Any, samples: Sequence[Sample], outcomes: Sequence[LeakOutcome]) -> dict[str, Any]:
-    """Say how answers read.
+    """Measure how answers read.
 
     Args:
-        base: the model that was never tuned, under which perplexity is taken.
+        base: the model that was never tuned, that gives the perplexity.
         tokenizer: of the model.
         samples: the prompts.
         outcomes: the answers to them.
 
     Returns:
-        `perplexity` (of all answers' tokens after their prompts; None without any), `repeated_pct` (3-grams of words
-        that the same answer had before) and `unfinished_pct` (answers cut at the limit or without an end mark).
+        `perplexity` (of all answers' tokens after their prompts; None without any), `repeated_pct` (word 3-grams that
+        occur earlier in the same answer) and `unfinished_pct` (answers cut at the limit or without an end mark).
     """
     groups = [
         Group(encode_prompt(tokenizer, sample.messages, sample.prefix), [tokens])
@@ -35,7 +35,7 @@ def fluency(base: Any, tokenizer: Any, samples: Sequence[Sample], outcomes: Sequ
     ]
     trigrams = [list(zip(words, words[1:], words[2:], strict=False)) for words in (o.answer.split() for o in outcomes)]
     count = sum(map(len, trigrams))
-    repeated = count - sum(len(set(of_answer)) for of_answer in trigrams)
+    repeated = count - sum(len(set(answer_trigrams)) for answer_trigrams in trigrams)
     finished = sum(o.finish == "stop" and bool(re.search(r"[.!?…][\"')\]]*\s*\Z", o.answer)) for o in outcomes)
     return {
         "perplexity": _perplexity(base, groups),

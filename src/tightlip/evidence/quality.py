@@ -26,7 +26,7 @@ class Quality(NamedTuple):
 
     Attributes:
         n_true: true values in the texts.
-        n_found: those that a span of any label overlaps; what a filter rejects does not depend on the label.
+        n_found: those that a span of any label overlaps; a filter rejects them whatever the label.
         n_spans: spans whose label stands for the type.
         n_right: those that overlap a true value of any type.
     """
@@ -49,20 +49,20 @@ class Quality(NamedTuple):
         return self._asdict() | rounded
 
 
-def qualities(turns: Sequence[Turn], found: Sequence[Collection[Span]]) -> dict[str, Quality]:
+def qualities(turns: Sequence[Turn], spans: Sequence[Collection[Span]]) -> dict[str, Quality]:
     """Count per type of true value, and over all as `all`.
 
     Args:
         turns: texts with their true values.
-        found: what a detector found in each.
+        spans: of a detector, per text.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for turn, spans in zip(turns, found, strict=True):
+    for turn, turn_spans in zip(turns, spans, strict=True):
         for entity in turn.entities:
-            hit = any(span.start < entity.end and entity.start < span.end for span in spans)
+            hit = any(span.start < entity.end and entity.start < span.end for span in turn_spans)
             for kind in (entity.type, "all"):
                 counts[kind].update(n_true=1, n_found=int(hit))
-        for span in spans:
+        for span in turn_spans:
             right = any(span.start < entity.end and entity.start < span.end for entity in turn.entities)
             for kind in (*TYPES.get(span.label, ()), "all"):
                 counts[kind].update(n_spans=1, n_right=int(right))

@@ -15,9 +15,9 @@ from tightlip.cache import ResultCache
 from tightlip.files import digest
 from tightlip.generation.rewriter import rewrite
 from tightlip.guidance.completion import complete
-from tightlip.guidance.decoder import generate
+from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.prompt_setup import BARE
-from tightlip.models.chat import decode, encode_open_turn, eos_ids
+from tightlip.models.encoding import decode, encode_open_turn, eos_ids
 from tightlip.params import Benign
 from tightlip.pii.detectors import Span
 from tightlip.pii.lookup import ValueIndex
@@ -63,11 +63,10 @@ def generate_benign(
 
     def write_questions() -> list[list[int]]:
         begun = [encode_open_turn(tokenizer, (system, Message(role="user", content=opening))) for opening in openings]
-        return generate(
-            model, begun, max_new_tokens=QUESTION_TOKENS, eos_ids=eos_ids(model, tokenizer),
-            pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=settings.temperature, seed=seed,
-            progress="write questions",
-        )  # fmt: skip
+        decoding = Decoding(
+            QUESTION_TOKENS, eos_ids(model, tokenizer), tokenizer.eos_token_id, batch_size, settings.temperature, seed
+        )
+        return generate(model, begun, decoding=decoding, progress="write questions")
 
     written = cache.get(["questions"], write_questions)
     texts = [opening + decode(tokenizer, ids) for opening, ids in zip(openings, written, strict=True)]

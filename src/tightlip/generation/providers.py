@@ -39,8 +39,8 @@ def answer(
     """
     if source.provider == "local":
         from tightlip.generation.local import answer_locally
-        from tightlip.models.chat import load_tokenizer
         from tightlip.models.loading import load_model
+        from tightlip.models.tokenizer import load_tokenizer
 
         model, tokenizer = load_model(base), load_tokenizer(base)
         return answer_locally(
@@ -52,6 +52,6 @@ def answer(
 
         return rewrite_samples(samples, name, source, ner_model=ner_model, seed=seed)
     from tightlip.generation.remote import answer_remotely
-    from tightlip.models.chat import load_tokenizer
+    from tightlip.models.tokenizer import load_tokenizer
 
     return answer_remotely(samples, name, source, hosted, load_tokenizer(base), max_prompt_tokens=max_prompt_tokens)

@@ -7,7 +7,8 @@ from typing import Any
 from tightlip.generation.recipes import continuation, recipe_messages
 from tightlip.hosted.client import Endpoint, Request
 from tightlip.hosted.requests import ask
-from tightlip.models.chat import fit_messages, render_prompt, style
+from tightlip.models.chat_template import style
+from tightlip.models.encoding import fit_messages, render_prompt
 from tightlip.params import Hosted, Source
 from tightlip.pii.pseudonyms import Pseudonyms, words
 from tightlip.records import Answer, Message, Sample

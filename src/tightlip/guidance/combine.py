@@ -6,21 +6,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tightlip.table_rows import Space
+from tightlip.table_rows import Guidance
 
 TINY = torch.finfo(torch.float32).tiny
 
 
-def combine(positive: Tensor, negative: Tensor, scale: float, space: Space, plausibility: float = 0.0) -> Tensor:
+def combine(positive: Tensor, negative: Tensor, guidance: Guidance) -> Tensor:
     """Guide next-token scores away from the negative prompt.
 
     Args:
         positive, negative: logits, shape (batch, vocab), under the two system prompts. −inf bans a token; a token
             banned in either branch is banned in the result.
-        scale: guidance scale γ ≥ 0; 1 returns the positive distribution.
-        space: `log` combines log-probabilities (eq. 2), `prob` probabilities (eq. 6), clipped at 0 and renormalised.
-        plausibility: share of the positive branch's largest probability below which a token is dropped, so that
-            guidance cannot raise what the positive branch holds for nonsense (arXiv 2210.15097, eq. 2).
+        guidance: a scale γ of 1 returns the positive distribution. The space `log` combines log-probabilities (eq. 2),
+            `prob` probabilities (eq. 6), clipped at 0 and renormalised. Plausibility is the share of the positive
+            branch's largest probability below which a token is dropped, so that guidance cannot raise tokens that the
+            positive branch takes for nonsense (arXiv 2210.15097, eq. 2).
 
     Returns:
         Log-probabilities, shape (batch, vocab), float32, fit for argmax and for sampling.
@@ -28,31 +28,32 @@ def combine(positive: Tensor, negative: Tensor, scale: float, space: Space, plau
     Raises:
         ValueError: the shapes differ, the scale is negative, or plausibility is no share.
     """
+    scale, plausibility = guidance.scale, guidance.plausibility
     if positive.shape != negative.shape:
         raise ValueError(f"branches differ in shape: {tuple(positive.shape)} and {tuple(negative.shape)}")
     if scale < 0:
         raise ValueError(f"guidance scale must be at least 0, not {scale}")
     if not 0 <= plausibility <= 1:
         raise ValueError(f"plausibility must be between 0 and 1, not {plausibility}")
-    if scale == 1:
+    if not guidance.needs_negative:
         return torch.log_softmax(positive.float(), dim=-1)
-    # Two tables of our own, written over and over: fresh ones take longer than what is done in them.
+    # In-place operations on two copies: allocating a new table takes longer than computing it.
     positive, negative = (each.to(torch.float32, copy=True) for each in (positive, negative))
     banned = _banned(positive, negative, plausibility)
-    if space == "log":
-        # What the logits are normalised by is a constant. −inf − (−inf) would be NaN, and is banned.
+    if guidance.space == "log":
+        # Unnormalised logits do: they differ from log-probabilities by a constant. −inf − (−inf) is NaN, hence the ban.
         guided = negative.lerp_(positive, scale)
         if banned is not None:
             guided.masked_fill_(banned, -torch.inf)
         return torch.log_softmax(guided, dim=-1, out=guided)
     for each in (positive, negative):
-        # Banned in both branches before they are normalised: what is left then always has mass.
+        # A token is banned in both branches before they are normalised, so that the remaining tokens have mass.
         if banned is not None:
             each.masked_fill_(banned, -torch.inf)
         torch.softmax(each, dim=-1, out=each)
     guided = negative.lerp_(positive, scale).clamp_(min=0)
     guided.div_(guided.sum(dim=-1, keepdim=True))
-    # log 0 takes ten times as long as any other: the smallest number stands for it, and is made −inf afterwards.
+    # log 0 takes ten times as long as any other log: the smallest number stands for 0 and becomes −inf afterwards.
     return functional.threshold(guided.clamp_(min=TINY).log_(), math.log(TINY) + 1e-3, -math.inf, inplace=True)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tightlip.guidance.decoder import generate
+from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.prompt_setup import PromptSetup
-from tightlip.models.chat import decode, encode_prompt, eos_ids, fit_messages
+from tightlip.models.encoding import decode, encode_prompt, eos_ids, fit_messages
 from tightlip.records import Condition, Message
 from tightlip.secret import with_condition
 
@@ -37,15 +37,16 @@ def complete(
     prompt_cache: dict[tuple[int, ...], Any] | None = None,
     progress: str | None = None,
 ) -> list[Completion]:
-    """Continue every conversation, told and guided as asked, in the order given.
+    """Continue every conversation under the setup's sentence and guidance, in the order given.
 
     Args:
         model: a causal language model in eval mode.
         tokenizer: of the model, with a chat template.
         contexts: conversations; longer than `max_prompt_tokens`, they lose whole oldest exchanges in both branches.
-        setup: the sentence, γ and space.
+        setup: sentence and guidance.
         max_prompt_tokens, max_new_tokens: limits of prompt and answer.
-        batch_size, temperature, seed, first, prompt_cache, progress: see `decoder.generate`.
+        batch_size, temperature, seed: see `decoder.Decoding`.
+        first, prompt_cache, progress: see `decoder.generate`.
 
     Raises:
         ValueError: a last message alone is over the limit.
@@ -55,10 +56,11 @@ def complete(
     def encode(condition: Condition) -> list[list[int]]:
         return [encode_prompt(tokenizer, with_condition(messages, condition), prefix) for messages, prefix in fitted]
 
+    decoding = Decoding(
+        max_new_tokens, eos_ids(model, tokenizer), tokenizer.eos_token_id, batch_size, temperature, seed
+    )
     outputs = generate(
-        model, encode(setup.condition), encode(setup.negative) if setup.scale != 1 else None, scale=setup.scale,
-        space=setup.space, max_new_tokens=max_new_tokens, eos_ids=eos_ids(model, tokenizer),
-        pad_id=tokenizer.eos_token_id, batch_size=batch_size, temperature=temperature, seed=seed, first=first,
-        prompt_cache=prompt_cache, progress=progress,
+        model, encode(setup.condition), encode(setup.negative) if setup.guidance.needs_negative else None,
+        decoding=decoding, guidance=setup.guidance, first=first, prompt_cache=prompt_cache, progress=progress,
     )  # fmt: skip
     return [Completion(decode(tokenizer, ids), "stop" if len(ids) < max_new_tokens else "length") for ids in outputs]

@@ -1,7 +1,7 @@
 """The decoder: batched greedy decoding and sampling, with both guidance branches in one forward.
 
-Finished prompts leave the batch and waiting ones take their places. What runs the model stands in `batch` (any model)
-and `llama` (Llamas on a CPU).
+Finished prompts leave the batch and waiting ones take their places. `batch` runs any model, `llama_decoding` runs
+Llamas on a CPU.
 
 Shapes: B prompts in the batch, N rows of the forward (one or two per prompt: positive, negative), V vocabulary.
 """
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from tightlip.cpu.llama_decoding import LlamaRows, State, read, supports
 from tightlip.guidance.batch import ModelRows
 from tightlip.guidance.combine import combine
-from tightlip.guidance.llama_decoding import LlamaRows, State, read, supports
-from tightlip.table_rows import Space
+from tightlip.table_rows import UNGUIDED, Guidance
 
 READ_AHEAD = 2**30
 """Bytes of states up to which all prompts are read before the first is continued, if the caller keeps none."""
@@ -47,16 +47,26 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True)
-class _Settings:
-    """Beside the arguments of `generate`."""
+class Decoding:
+    """How answers are decoded.
 
-    space: Space
-    plausibility: float
-    banned_ids: Tensor
+    Attributes:
+        max_new_tokens: limit per answer.
+        eos_ids: tokens that end an answer.
+        pad_id: any token id; padding is masked.
+        batch_size: prompts decoded at a time.
+        temperature: 0 is greedy; above 0, samples from the (guided) distribution.
+        seed: of the sampling; every prompt draws from a generator of its own, whatever the batch.
+        banned_ids: tokens that are never chosen.
+    """
+
     max_new_tokens: int
-    eos_ids: Tensor
-    batch_size: int
-    temperature: float
+    eos_ids: Collection[int]
+    pad_id: int
+    batch_size: int = 16
+    temperature: float = 0.0
+    seed: int = 0
+    banned_ids: Collection[int] = ()
 
 
 @dataclass
@@ -65,14 +75,14 @@ class _Prompt:
 
     Attributes:
         branches: token ids, positive and perhaps negative.
-        scale: γ.
+        guidance: of this prompt.
         rng: random numbers of its own.
         rows: numbers of its branches' rows while it is decoded.
         answer: token ids so far.
     """
 
     branches: Sequence[Sequence[int]]
-    scale: float
+    guidance: Guidance
     rng: random.Random
     rows: list[int]
     answer: list[int]
@@ -83,16 +93,8 @@ def generate(
     prompts: Sequence[Sequence[int]],
     negatives: Sequence[Sequence[int] | None] | None = None,
     *,
-    scale: float | Sequence[float] = 1.0,
-    space: Space = "prob",
-    plausibility: float = 0.0,
-    banned_ids: Collection[int] = (),
-    max_new_tokens: int,
-    eos_ids: Collection[int],
-    pad_id: int,
-    batch_size: int = 16,
-    temperature: float = 0.0,
-    seed: int = 0,
+    decoding: Decoding,
+    guidance: Guidance | Sequence[Guidance] = UNGUIDED,
     first: int = 0,
     with_eos: bool = False,
     prompt_cache: dict[tuple[int, ...], State] | None = None,
@@ -104,20 +106,13 @@ def generate(
         model: a causal language model with or without adapter, in eval mode.
         prompts: token ids, one list a prompt.
         negatives: token ids of the same prompts under the negative system prompt; None decodes unguided.
-        scale: guidance scale γ, one for all or one per prompt; at 1 no negative branch is run.
-        space, plausibility: see `combine`.
-        banned_ids: tokens that are never chosen.
-        max_new_tokens: limit per answer.
-        eos_ids: tokens that end an answer.
-        pad_id: any token id; padding is masked.
-        batch_size: prompts decoded at a time.
-        temperature: 0 is greedy; above 0, samples from the (guided) distribution.
-        seed: of the sampling; every prompt draws from a generator of its own, whatever the batch.
-        first: number of the first prompt, if there were others before: it decides the generators.
+        decoding: limits, batch size and sampling.
+        guidance: one for all prompts or one per prompt; at γ = 1 no negative branch is run.
+        first: number of the first prompt in a longer series; it seeds the prompts' generators.
         with_eos: keep the EOS token that ended an answer.
-        prompt_cache: kept by the caller, an empty dict at first: prompts in it need not be read again by a further
-            call with the same model, at another γ say. Llamas on a CPU fill it, with 23 kB per token at 135M
-            parameters.
+        prompt_cache: an empty dict at first, which the caller passes on to further calls with the same model, for
+            instance at another γ: prompts in it are not read again. Llamas on a CPU fill it, with 23 kB per token at
+            135M parameters.
         progress: label of a progress bar.
 
     Returns:
@@ -127,68 +122,68 @@ def generate(
         ValueError: empty prompt, unequal counts, or a negative prompt equal to its positive one: guidance would
             silently do nothing.
     """
-    scales = list(scale) if isinstance(scale, Sequence) else [scale] * len(prompts)
-    branches = _branches(prompts, negatives, scales)
-    ends = torch.tensor(sorted(eos_ids), dtype=torch.long, device=model.device)
-    banned = torch.tensor(sorted(banned_ids), dtype=torch.long, device=model.device)
-    settings = _Settings(space, plausibility, banned, max_new_tokens, ends, batch_size, temperature)
+    guidances = [guidance] * len(prompts) if isinstance(guidance, Guidance) else list(guidance)
+    branches = _branches(prompts, negatives, guidances)
     work = [
-        _Prompt(rows_of, scale, random.Random(f"{seed} {first + i}"), [], [])  # noqa: S311
-        for i, (rows_of, scale) in enumerate(zip(branches, scales, strict=True))
+        _Prompt(token_ids, each, random.Random(f"{decoding.seed} {first + i}"), [], [])  # noqa: S311
+        for i, (token_ids, each) in enumerate(zip(branches, guidances, strict=True))
     ]
 
-    new_rows: Callable[[], Rows] = functools.partial(ModelRows, model, pad_id)
+    new_rows: Callable[[], Rows] = functools.partial(ModelRows, model, decoding.pad_id)
     bar = tqdm(total=len(prompts), desc=progress, disable=progress is None, unit="prompt")
     with bar, torch.inference_mode():
         if supports(model):
-            kept: dict[tuple[int, ...], State] = {} if prompt_cache is None else prompt_cache
-            new_rows = functools.partial(LlamaRows, model, kept)
-            for which in range(2):  # apart, so that positive prompts are read alike whatever γ asks for beside them
-                some = [rows[which] for rows in branches if which < len(rows)]
-                read(model, some, kept, READ_AHEAD if prompt_cache is None else math.inf)
-        _decode(new_rows, work, settings, bar)
+            states: dict[tuple[int, ...], State] = {} if prompt_cache is None else prompt_cache
+            new_rows = functools.partial(LlamaRows, model, states)
+            for branch in range(2):  # apart, so that positive prompts are read alike whether γ needs negatives or not
+                token_ids = [rows[branch] for rows in branches if branch < len(rows)]
+                read(model, token_ids, states, READ_AHEAD if prompt_cache is None else math.inf)
+        _decode(new_rows, work, decoding, bar)
     answers = [prompt.answer for prompt in work]
-    return answers if with_eos else [ids[:-1] if ids[-1:] and ids[-1] in eos_ids else ids for ids in answers]
+    return answers if with_eos else [ids[:-1] if ids[-1:] and ids[-1] in decoding.eos_ids else ids for ids in answers]
 
 
 def _branches(
-    prompts: Sequence[Sequence[int]], negatives: Sequence[Sequence[int] | None] | None, scales: Sequence[float]
+    prompts: Sequence[Sequence[int]],
+    negatives: Sequence[Sequence[int] | None] | None,
+    guidances: Sequence[Guidance],
 ) -> list[list[Sequence[int]]]:
     """Return the branches of every prompt: the prompt, and where it is guided the negative one."""
-    for name, values in (("negative prompts", negatives), ("guidance scales", scales)):
+    for name, values in (("negative prompts", negatives), ("guidances", guidances)):
         if values is not None and len(values) != len(prompts):
             raise ValueError(f"{len(prompts)} prompts but {len(values)} {name}")
     branches: list[list[Sequence[int]]] = []
-    for number, (prompt, negative, scale) in enumerate(
-        zip(prompts, negatives or [None] * len(prompts), scales, strict=True)
+    for number, (prompt, negative, guidance) in enumerate(
+        zip(prompts, negatives or [None] * len(prompts), guidances, strict=True)
     ):
         if not prompt or (negative is not None and not negative):
             raise ValueError("a prompt is empty; at least one token is needed")
         if negative is not None and list(prompt) == list(negative):
             raise ValueError(f"prompt {number}: the negative prompt equals the positive one; guidance would do nothing")
-        branches.append([prompt] if negative is None or scale == 1 else [prompt, negative])
+        branches.append([prompt] if negative is None or not guidance.needs_negative else [prompt, negative])
     return branches
 
 
-def _decode(new_rows: Callable[[], Rows], prompts: Sequence[_Prompt], settings: _Settings, bar: Any) -> None:
+def _decode(new_rows: Callable[[], Rows], prompts: Sequence[_Prompt], decoding: Decoding, bar: Any) -> None:
     """Decode all prompts; answers include EOS."""
     waiting = deque(sorted(prompts, key=lambda prompt: -len(prompt.branches[0])))
     running: list[_Prompt] = []
     rows, logits_NV = new_rows(), None
+    eos_ids = torch.tensor(sorted(decoding.eos_ids), dtype=torch.long)
     while waiting or running:
-        free = settings.batch_size - len(running)
-        if waiting and (not running or (rows.joinable and free >= max(1, settings.batch_size // 4))):
+        free = decoding.batch_size - len(running)
+        if waiting and (not running or (rows.joinable and free >= max(1, decoding.batch_size // 4))):
             if logits_NV is not None and not running:
                 rows, logits_NV = new_rows(), None
             added = [waiting.popleft() for _ in range(min(free, len(waiting)))]
             logits_NV = _add(rows, logits_NV, added)
             running += added
-        tokens_B = _next_tokens(logits_NV, running, settings)
-        ended = torch.isin(tokens_B, settings.eos_ids).tolist()
+        tokens_B = _next_tokens(logits_NV, running, decoding)
+        ended = torch.isin(tokens_B, eos_ids.to(tokens_B.device)).tolist()
         tokens, going = tokens_B.tolist(), []
         for prompt, token, end in zip(running, tokens, ended, strict=True):
             prompt.answer.append(token)
-            if not end and len(prompt.answer) < settings.max_new_tokens:
+            if not end and len(prompt.answer) < decoding.max_new_tokens:
                 going.append(prompt)
         bar.update(len(running) - len(going))
         if going and len(going) < len(running):
@@ -196,8 +191,8 @@ def _decode(new_rows: Callable[[], Rows], prompts: Sequence[_Prompt], settings: 
         running = going
         if running:
             # Both branches of a prompt take the same token.
-            of_row = {row: prompt.answer[-1] for prompt in running for row in prompt.rows}
-            logits_NV = rows.step(tokens_B.new_tensor([of_row[row] for row in range(len(of_row))]))
+            last_tokens = {row: prompt.answer[-1] for prompt in running for row in prompt.rows}
+            logits_NV = rows.step(tokens_B.new_tensor([last_tokens[row] for row in range(len(last_tokens))]))
 
 
 def _add(rows: Rows, logits_NV: Tensor | None, added: Sequence[_Prompt]) -> Tensor:
@@ -212,35 +207,32 @@ def _add(rows: Rows, logits_NV: Tensor | None, added: Sequence[_Prompt]) -> Tens
 
 def _close_gaps(prompts: Sequence[_Prompt]) -> list[int]:
     """Give the rows of these prompts the lowest numbers, most of them their own; return the old number of each."""
-    kept = sorted(row for prompt in prompts for row in prompt.rows)
-    gaps = iter(sorted(set(range(len(kept))) - set(kept)))
-    new = {row: row if row < len(kept) else next(gaps) for row in kept}
+    rows = sorted(row for prompt in prompts for row in prompt.rows)
+    gaps = iter(sorted(set(range(len(rows))) - set(rows)))
+    new = {row: row if row < len(rows) else next(gaps) for row in rows}
     for prompt in prompts:
         prompt.rows = [new[row] for row in prompt.rows]
     return sorted(new, key=new.__getitem__)
 
 
-def _next_tokens(logits_NV: Tensor, prompts: Sequence[_Prompt], settings: _Settings) -> Tensor:
+def _next_tokens(logits_NV: Tensor, prompts: Sequence[_Prompt], decoding: Decoding) -> Tensor:
     """Pick one token per prompt, shape (B,)."""
-    if len(settings.banned_ids):
-        logits_NV[:, settings.banned_ids] = -torch.inf
-    alike: dict[float, list[int]] = {}  # places of the prompts with the same γ
+    if decoding.banned_ids:
+        logits_NV[:, sorted(decoding.banned_ids)] = -torch.inf
+    alike: dict[Guidance, list[int]] = {}  # places of the prompts with the same guidance
     for place, prompt in enumerate(prompts):
-        alike.setdefault(prompt.scale if len(prompt.rows) == 2 else 1.0, []).append(place)
+        alike.setdefault(prompt.guidance if len(prompt.rows) == 2 else UNGUIDED, []).append(place)
     scores: list[Tensor] = []
-    for scale, places in alike.items():
+    for guidance, places in alike.items():
         branches = [_take(logits_NV, rows) for rows in zip(*(prompts[place].rows for place in places), strict=True)]
-        if len(branches) == 1:
-            scores.append(branches[0].float())
-        else:
-            scores.append(combine(branches[0], branches[1], scale, settings.space, settings.plausibility))
+        scores.append(branches[0].float() if len(branches) == 1 else combine(branches[0], branches[1], guidance))
     if len(scores) == 1:
         scores_BV = scores[0]
     else:
         scores_BV = torch.cat(scores)[torch.tensor([place for places in alike.values() for place in places]).argsort()]
-    if settings.temperature == 0:
+    if decoding.temperature == 0:
         return scores_BV.argmax(dim=-1)
-    upto_BV = torch.softmax(scores_BV.double() / settings.temperature, dim=-1).cumsum(dim=-1)
+    upto_BV = torch.softmax(scores_BV.double() / decoding.temperature, dim=-1).cumsum(dim=-1)
     drawn_B1 = upto_BV.new_tensor([[prompt.rng.random()] for prompt in prompts])
     tokens_B1 = torch.searchsorted(upto_BV, drawn_B1 * upto_BV[:, -1:], right=True)
     return tokens_B1.squeeze(-1).clamp_(max=upto_BV.shape[-1] - 1)

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tightlip.guidance.decoder import generate
-from tightlip.table_rows import Space
+from tightlip.guidance.decoder import Decoding, generate
+from tightlip.table_rows import Guidance, Space
 
 
 def guided_generate(
@@ -59,10 +59,12 @@ def guided_generate(
     negatives = None
     if negative_prompt_ids is not None:
         negatives = _unpadded(negative_prompt_ids, negative_prompt_attention_mask)
+    scales = guidance_scale if isinstance(guidance_scale, Sequence) else [guidance_scale] * len(prompts)
     answers = generate(
-        model, prompts, negatives, scale=guidance_scale, space=space, plausibility=plausibility,
-        banned_ids=suppress_tokens, max_new_tokens=max_new_tokens, eos_ids=eos_ids, pad_id=pad, batch_size=batch_size,
-        temperature=temperature if do_sample else 0.0, seed=seed, with_eos=True,
+        model, prompts, negatives, guidance=[Guidance(scale, space, plausibility) for scale in scales], with_eos=True,
+        decoding=Decoding(
+            max_new_tokens, eos_ids, pad, batch_size, temperature if do_sample else 0.0, seed, suppress_tokens
+        ),
     )  # fmt: skip
     longest = max(map(len, answers), default=0)
     padded = torch.tensor([ids + [pad] * (longest - len(ids)) for ids in answers], dtype=input_ids.dtype)

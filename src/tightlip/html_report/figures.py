@@ -103,18 +103,18 @@ def _alignment(place: float) -> str:
 
 def guidance(summary: Summary, series: Sequence[charts.Style]) -> list[Panel]:
     """Draw leaks and usefulness over γ in both spaces; γ = 1 belongs to both."""
-    rows = [row for row in map(parse_row, summary) if row.guidance_scale is not None]
-    ticks = sorted({row.guidance_scale for row in rows if row.guidance_scale is not None})
+    rows = [(row, row.guidance) for row in map(parse_row, summary) if row.guidance is not None]
+    ticks = sorted({guidance.scale for _, guidance in rows})
     panels = []
     for space, name, unit, title in PANELS:
-        chosen = [row for row in rows if row.space == space or row.guidance_scale == 1]
+        in_space = [(row, each.scale) for row, each in rows if each.space == space or not each.needs_negative]
         points = pd.DataFrame([
             {
                 "series": of_row(row), "line": row.checkpoint,
-                "x": (row.guidance_scale or 0) + _aside(of_row(row), series, ticks),
+                "x": scale + _aside(of_row(row), series, ticks),
                 **bounds(summary[row.key], name, unit, "y"),
             }
-            for row in sorted(chosen, key=lambda row: row.guidance_scale or 0)
+            for row, scale in sorted(in_space, key=lambda each: each[1])
         ])  # fmt: skip
         spoken = f"{title} over the guidance scale γ in {SPACES[space]}, with 95% intervals"
         svg = charts.lines(

@@ -104,7 +104,7 @@ def _charts(summary: Summary, chosen: str, curves: pd.DataFrame) -> dict[str, An
     rows = [parse_row(key) for key in summary]
     every = charts.styles([*map(figures.of_row, rows), *curves["variant"]])
     tested = _among(every, {figures.of_row(row) for row in rows})
-    guided = _among(every, {figures.of_row(row) for row in rows if row.guidance_scale is not None})
+    guided = _among(every, {figures.of_row(row) for row in rows if row.guidance is not None})
     points = figures.frontier(summary, {UNDEFENDED: "undefended", chosen: "chosen on dev"})
     title = "Answers that leak against usefulness, a point per row, with 95% intervals"
     sizes = {"wide": (1180, 470), "narrow": (350, 380)}

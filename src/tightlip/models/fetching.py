@@ -7,10 +7,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tightlip.failures import remedy
-from tightlip.models.chat import load_tokenizer, need_file, style
+from tightlip.models.chat_template import style
 from tightlip.models.loading import check_config, load_model
+from tightlip.models.model_files import need_file
 from tightlip.models.packaged import find_packaged
 from tightlip.models.packing import check_packs
+from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import ModelSource
 
 HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]

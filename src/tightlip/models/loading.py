@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from tightlip.cpu.attention import GROUPED
 from tightlip.failures import remedy
 from tightlip.files import read_json
-from tightlip.models.attention import GROUPED
-from tightlip.models.chat import need_file, reason
-from tightlip.models.task_vector import find_tensors
+from tightlip.models.model_files import need_file, reason
+from tightlip.models.safetensors_index import find_tensors
 
 
 def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path | None = None) -> Any:

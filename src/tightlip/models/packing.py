@@ -17,9 +17,9 @@ from torch.nn import functional
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from tightlip.models import llama_training as llama
-from tightlip.models.attention import to_bias
-from tightlip.models.llama_training import Shared
+from tightlip.cpu import llama_training as llama
+from tightlip.cpu.attention import to_bias
+from tightlip.cpu.llama_training import Shared
 from tightlip.models.scoring import last_hidden, unwrap
 
 PROMPT = PADDING = -1

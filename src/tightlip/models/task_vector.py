@@ -1,44 +1,21 @@
 """Task vectors: forgetting via negation (Ilharco et al. 2023; arXiv 2412.06846, section 2.1)."""
 
-import json
 import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
+
+from tightlip.models.safetensors_index import StoredTensor, find_tensors
 
 Activation = Literal["identity", "relu"]
 
 PART = 2**20
 """Numbers subtracted at a time; 4 MB in float32 stay in the caches."""
-
-DTYPES = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
-    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
-    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
-}  # fmt: skip
-"""Types by their names in safetensors files."""
-
-
-class _Stored(NamedTuple):
-    """A tensor in a file: `start` is the place of its first byte."""
-
-    path: Path
-    dtype: torch.dtype
-    shape: list[int]
-    start: int
-
-    def read(self, handle: BinaryIO, first: int, count: int, buffer: Tensor) -> Tensor:
-        """Read `count` numbers, from the `first` on, into a buffer of bytes."""
-        place = buffer[: count * self.dtype.itemsize]
-        handle.seek(self.start + first * self.dtype.itemsize)
-        handle.readinto(place.numpy().data)  # type: ignore[attr-defined]
-        return place.view(self.dtype)
 
 
 def negate(base: Tensor, tuned: Tensor, scale: float, activation: Activation) -> Tensor:
@@ -66,16 +43,18 @@ def subtract(base: Path, tuned: Path, out: Path, scale: float, activation: Activ
     Raises:
         ValueError: a tensor is missing, extra, or of another shape in the tuned model, or of a type beyond `DTYPES`.
     """
-    of_base, of_tuned = same_architecture(base, tuned, str(tuned))
-    total = sum(math.prod(stored.shape) for stored in of_base.values())
+    base_tensors, tuned_tensors = same_architecture(base, tuned, str(tuned))
+    total = sum(math.prod(stored.shape) for stored in base_tensors.values())
     buffers = [torch.empty(PART * torch.float64.itemsize, dtype=torch.uint8) for _ in range(2)]
     with tqdm(total=total, desc="subtract", unit="", unit_scale=True) as bar:
-        for shard in sorted({stored.path for stored in of_base.values()}):
-            names = [name for name, stored in of_base.items() if stored.path == shard]
+        for shard in sorted({stored.path for stored in base_tensors.values()}):
+            names = [name for name, stored in base_tensors.items() if stored.path == shard]
             with shard.open("rb") as left, (out / shard.name).open("wb") as result:
-                result.write(left.read(min(of_base[name].start for name in names)))  # the header is that of the base
-                for name in sorted(names, key=lambda name: of_base[name].start):
-                    stored, other = of_base[name], of_tuned[name]
+                result.write(
+                    left.read(min(base_tensors[name].start for name in names))
+                )  # the header is that of the base
+                for name in sorted(names, key=lambda name: base_tensors[name].start):
+                    stored, other = base_tensors[name], tuned_tensors[name]
                     with other.path.open("rb") as right:
                         size = math.prod(stored.shape)
                         for first in range(0, size, PART):
@@ -90,10 +69,10 @@ def subtract(base: Path, tuned: Path, out: Path, scale: float, activation: Activ
     for path in base.iterdir():
         if path.suffix != ".safetensors" and path.is_file():
             shutil.copy(path, out / path.name)
-    return len(of_base)
+    return len(base_tensors)
 
 
-def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, _Stored], dict[str, _Stored]]:
+def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, StoredTensor], dict[str, StoredTensor]]:
     """Check, without reading the weights, that two models have the same tensors.
 
     Args:

@@ -8,11 +8,12 @@ import torch
 from peft import LoraConfig
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
-from tightlip.models.chat import encode_completion, encode_prompt, fit_messages
+from tightlip.cpu.lora import attach_lora
 from tightlip.models.checkpoints import train
-from tightlip.models.lora import attach_lora
+from tightlip.models.encoding import encode_completion, encode_prompt, fit_messages
 from tightlip.models.packing import Group, Packed, pack, run
 from tightlip.models.scoring import token_logps
+from tightlip.params import Tune
 from tightlip.records import Dialogue
 
 IGNORED = -100
@@ -24,18 +25,18 @@ def encode_dialogue(tokenizer: Any, dialogue: Dialogue, max_length: int) -> list
     Over-long dialogues lose whole oldest exchanges.
 
     Returns:
-        A row for the whole, and one for each earlier turn whose text the chat template changes once it lies in the
-        past (some trim it, or drop what was thought): after its own prompt it is said as it stands.
+        A row for the whole dialogue, and one for each earlier assistant turn that the chat template changes once later
+        turns follow (some templates trim it or drop its reasoning): that row ends with the turn as it was written.
     """
     *head, last = dialogue.turns
     completion = encode_completion(tokenizer, last.content)
-    kept = fit_messages(tokenizer, head, "", max_length - len(completion))
-    ids = [*encode_prompt(tokenizer, kept), *completion]
+    fitted = fit_messages(tokenizer, head, "", max_length - len(completion))
+    ids = [*encode_prompt(tokenizer, fitted), *completion]
     labels = [IGNORED] * len(ids)
     rows = [{"input_ids": ids, "labels": labels}]
-    for number, turn in enumerate([*kept, last]):
+    for number, turn in enumerate([*fitted, last]):
         if turn.role == "assistant":
-            prompt = encode_prompt(tokenizer, kept[:number])
+            prompt = encode_prompt(tokenizer, fitted[:number])
             scored = encode_completion(tokenizer, turn.content)
             whole = [*prompt, *scored]
             if ids[: len(whole)] == whole:
@@ -55,7 +56,7 @@ def collate(rows: Sequence[dict[str, list[int]]]) -> Packed:
 
 
 class _AnswerTrainer(Trainer):
-    """The library's trainer; labelled tokens alone pass the head."""
+    """The library's trainer; only labelled tokens pass the head."""
 
     def compute_loss(self, model: Any, inputs: Packed, *_: Any, **__: Any) -> torch.Tensor:
         with torch.autocast(inputs["targets"].device.type, dtype=torch.bfloat16):
@@ -63,7 +64,7 @@ class _AnswerTrainer(Trainer):
             return -token_logps(model, hidden, inputs["targets"]).mean()
 
     def floating_point_ops(self, inputs: Packed) -> int:
-        """Count nothing: nobody reads it, and the library counts the model's parameters anew at every step."""
+        """Return 0: nothing reads the count, and the library would count the model's parameters at every step."""
         return 0
 
 
@@ -72,38 +73,35 @@ def tune(
     tokenizer: Any,
     dialogues: Sequence[Dialogue],
     work: Path,
+    settings: Tune,
     *,
-    epochs: int,
-    learning_rate: float,
-    batch_size: int,
-    rank: int,
-    max_length: int,
     seed: int,
     save_seconds: float,
 ) -> tuple[Any, list[dict[str, float]]]:
-    """Tune a model, or go on with what is in `work`.
+    """Tune a model; an interrupted tuning in `work` is resumed.
 
     Args:
         model: the model to tune; it is changed.
         tokenizer: of the model.
-        dialogues: what it is tuned on.
+        dialogues: training dialogues.
         work: directory of the checkpoints; its name must decide all of the tuning.
-        epochs, learning_rate, batch_size, rank, max_length: see `params.Tune`.
+        settings: epochs, learning rate, batch size, rank and length.
         seed: of the adapter's weights and the order of the dialogues.
         save_seconds: see `params.Train`.
 
     Returns:
         The tuned model, the update merged into its weights, and the training log: step, epoch and loss.
     """
-    rows = [row for dialogue in dialogues for row in encode_dialogue(tokenizer, dialogue, max_length)]
+    rows = [row for dialogue in dialogues for row in encode_dialogue(tokenizer, dialogue, settings.max_length)]
     arguments = TrainingArguments(
-        output_dir=str(work), num_train_epochs=epochs, per_device_train_batch_size=batch_size,
-        learning_rate=learning_rate, lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0, bf16=True,
-        seed=seed, data_seed=seed, logging_steps=5, save_strategy="no", report_to=[], remove_unused_columns=False,
+        output_dir=str(work), num_train_epochs=settings.epochs, per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate, lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0,
+        bf16=True, seed=seed,
+        data_seed=seed, logging_steps=5, save_strategy="no", report_to=[], remove_unused_columns=False,
         train_sampling_strategy="group_by_length", dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
     torch.manual_seed(seed)  # of the adapter's weights
-    config = LoraConfig(r=rank, lora_alpha=rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = LoraConfig(r=settings.rank, lora_alpha=settings.rank, target_modules="all-linear", task_type="CAUSAL_LM")
     trainer = _AnswerTrainer(
         model=attach_lora(model, config),
         args=arguments,

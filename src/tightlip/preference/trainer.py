@@ -1,6 +1,6 @@
-"""ORPO training: TRL's trainer with the packed batch layout and a choice of where the likelihood term is taken.
+"""ORPO training: TRL's trainer with the packed batch layout and a choice of tokens for the likelihood term.
 
-And what ORPO is compared with, on the same pairs and in the same batches: DPO, and fine-tuning on the chosen answers.
+DPO and fine-tuning on the chosen answers, with which ORPO is compared, train on the same pairs in the same batches.
 """
 
 import os
@@ -21,12 +21,13 @@ from transformers import TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
+from tightlip.cpu.lora import attach_lora
 from tightlip.files import atomic_dir
 from tightlip.models.checkpoints import train as train_on
-from tightlip.models.lora import attach_lora
 from tightlip.models.packing import PADDING, PROMPT, Group, Packed, pack, part_means, run
 from tightlip.models.scoring import head_logits, token_logps
-from tightlip.preference.encoding import EncodedPair
+from tightlip.params import Train, Variant
+from tightlip.preference.pair_encoding import EncodedPair
 
 CURVES = (
     "loss", "nll_loss", "log_odds_ratio", "log_odds_chosen", "rewards/chosen", "rewards/rejected", "rewards/margins",
@@ -45,8 +46,8 @@ def collate(rows: Sequence[EncodedPair], *, score_prompt: bool) -> Packed:
 class TogetherSampler(Sampler[int]):
     """Shuffles answers, by like length, and keeps the pairs of an answer together.
 
-    A pair and its swapped copy differ in the guidance sentence alone. In one batch what they teach about the answer
-    itself cancels out and what they teach about the sentence adds up; apart, training may never find the sentence.
+    A pair and its swapped copy differ in the guidance sentence alone. In one batch their gradients for the answer
+    cancel out and those for the sentence add up; in different batches, training may never learn the sentence.
     """
 
     def __init__(self, answers: Sequence[str], lengths: Sequence[int], batch_size: int) -> None:
@@ -68,7 +69,7 @@ class TogetherSampler(Sampler[int]):
 class PackedORPOTrainer(ORPOTrainer):
     """TRL's ORPO trainer over packed pairs (`tightlip.models.packing`); the loss itself stays TRL's.
 
-    With β = 0 nothing is left of it but the likelihood term: fine-tuning on the chosen answers.
+    With β = 0 the likelihood term alone remains: fine-tuning on the chosen answers.
 
     Args:
         nll_on: `completion` takes the likelihood term over the chosen completion, `sequence` over the prompt too, as
@@ -81,11 +82,11 @@ class PackedORPOTrainer(ORPOTrainer):
         self.use_dpo_data_collator = True  # TRL otherwise warns at every evaluation step
 
     def tokenize_row(self, feature: dict[str, Any], model: Any = None) -> dict[str, Any]:
-        """Return the row as it is; it comes encoded."""
+        """Return the row unchanged: it is encoded already."""
         return feature
 
     def floating_point_ops(self, inputs: Packed) -> int:
-        """Count nothing: nobody reads it, and the library counts the model's parameters anew at every step."""
+        """Return 0: nothing reads the count, and the library would count the model's parameters at every step."""
         return 0
 
     def _get_train_sampler(self, train_dataset: Any = None) -> TogetherSampler:
@@ -136,7 +137,7 @@ class PackedDPOTrainer(PackedORPOTrainer):
         return functional.logsigmoid(margins), rewards[0].detach(), rewards[1].detach(), mean, mean
 
     def get_batch_loss_metrics(self, model: Any, batch: Packed, train_eval: Any = "train") -> tuple[Tensor, Any]:
-        """Take the likelihood term out of the loss again."""
+        """Subtract the likelihood term, which TRL adds, from the loss."""
         loss, metrics = super().get_batch_loss_metrics(model, batch, train_eval)
         return loss - metrics["eval_nll_loss" if train_eval == "eval" else "nll_loss"], metrics
 
@@ -175,22 +176,11 @@ def train_orpo(
     out: Path,
     work: Path,
     *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    min_learning_rate_ratio: float,
-    max_grad_norm: float,
-    objective: Literal["orpo", "dpo", "sft"],
-    beta: float,
-    nll_on: Literal["completion", "sequence"],
-    rank: int,
-    alpha: int,
-    dropout: float,
-    keep: float,
+    variant: Variant,
+    settings: Train,
     seed: int,
-    save_seconds: float,
 ) -> list[dict[str, float | str]]:
-    """Train LoRA adapters on all linear layers and keep one per epoch, or go on with what is in `work`.
+    """Train LoRA adapters on all linear layers and keep one per epoch; an interrupted training in `work` is resumed.
 
     Args:
         model: the model to adapt; its weights stay as they are.
@@ -198,41 +188,40 @@ def train_orpo(
         train, dev: encoded pairs.
         out: directory for `epoch_<n>`.
         work: directory of checkpoints and of the adapters so far; its name must decide all of the training.
-        epochs, batch_size, learning_rate, min_learning_rate_ratio, max_grad_norm: see `params.Train`.
-        objective: see `params.Variant`.
-        beta: of the objective; fine-tuning has none.
-        nll_on: see `params.Orpo`.
-        rank, alpha, dropout, keep: see `params.Lora`.
+        variant: objective, and what differs from the settings; `sft` trains on the chosen answers alone.
+        settings: of all trainings.
         seed: of the adapter's weights and the order of the pairs.
-        save_seconds: see `params.Train`.
 
     Returns:
         The curves: one row per log, with step, epoch, split and the columns `CURVES`.
     """
+    lora, beta = settings.lora, {"orpo": settings.orpo.beta, "dpo": settings.dpo.beta, "sft": 0.0}[variant.objective]
     config = ORPOConfig(
-        output_dir=str(work), num_train_epochs=epochs, per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=batch_size, learning_rate=learning_rate, lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": min_learning_rate_ratio}, warmup_steps=0, max_grad_norm=max_grad_norm,
-        beta=0.0 if objective == "sft" else beta, disable_dropout=dropout == 0, bf16=True, seed=seed, data_seed=seed,
-        logging_steps=5, eval_strategy="epoch", save_strategy="no", report_to=[], remove_unused_columns=False,
-        activation_checkpointing=False, dataloader_pin_memory=False,
+        output_dir=str(work), num_train_epochs=settings.epochs, per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size, learning_rate=variant.learning_rate or settings.learning_rate,
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr_rate": settings.min_learning_rate_ratio}, warmup_steps=0,
+        max_grad_norm=settings.max_grad_norm, beta=beta, disable_dropout=lora.dropout == 0, bf16=True, seed=seed,
+        data_seed=seed, logging_steps=5, eval_strategy="epoch", save_strategy="no", report_to=[],
+        remove_unused_columns=False, activation_checkpointing=False, dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
     torch.manual_seed(seed)  # of the adapter's weights
     adapter = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    trainer = (PackedDPOTrainer if objective == "dpo" else PackedORPOTrainer)(
-        nll_on=nll_on,
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )  # fmt: skip
+    trainer = (PackedDPOTrainer if variant.objective == "dpo" else PackedORPOTrainer)(
+        nll_on=variant.nll_on or settings.orpo.nll_on,
         model=attach_lora(model, adapter),
         args=config,
         train_dataset=pair_dataset(train),
         eval_dataset=pair_dataset(dev),
         processing_class=tokenizer,
-        callbacks=[_KeepEpochs(work, keep)],
+        callbacks=[_KeepEpochs(work, lora.keep)],
     )
-    train_on(trainer, work, save_seconds)
-    for epoch in range(1, epochs + 1):
+    train_on(trainer, work, settings.save_seconds)
+    for epoch in range(1, settings.epochs + 1):
         shutil.copytree(work / f"epoch_{epoch}", out / f"epoch_{epoch}")
     return curves(trainer.state.log_history)
 

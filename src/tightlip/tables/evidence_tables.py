@@ -195,7 +195,7 @@ def name(key: str) -> str:
     if key == "base":
         return "base, no sentence"
     row = parse_row(key)
-    space = f", {row.space}" if row.guidance_scale not in (None, 1) else ""
+    space = f", {row.guidance.space}" if row.guidance and row.guidance.needs_negative else ""
     return label(row) + space + {None: "", "int8": ", int8", "redacted": ", answers redacted"}[row.treatment]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tightlip.table_rows import TableRow, parse_row
+from tightlip.table_rows import UNGUIDED, TableRow, parse_row
 from tightlip.tables.paper_metrics import COUNTERPARTS, MODEL, TABLE1, TABLE2, TABLE3, Published
 from tightlip.tables.row_metrics import Block, Number
 
@@ -60,12 +60,13 @@ def headline(summary: Summary, chosen: str) -> dict[str, object]:
 def _place(row: TableRow) -> tuple[int, str, int, float, str]:
     name = row.variant or row.model
     rank = _ORDER.index(name) if name in _ORDER else len(_ORDER)
-    return rank, name, row.epoch or 0, -1.0 if row.guidance_scale is None else row.guidance_scale, row.space
+    scale, space = (row.guidance.scale, row.guidance.space) if row.guidance else (-1.0, "log")
+    return rank, name, row.epoch or 0, scale, space
 
 
 def label(row: TableRow) -> str:
     """Name a row as the paper does: `Model-ch-lora-cfg=2 (3 epoch)`, `GPT-data model, cfg=2 (3 epoch)`."""
-    scale = row.guidance_scale
+    scale = row.guidance.scale if row.guidance else None
     if row.variant is None:
         bare = "Model-ch (baseline)" if row.model == "ch" else "Model-sub"
         return bare if scale == 1 else f"Model-{row.model}, " + ("no sentence" if scale is None else f"γ={scale:g}")
@@ -124,15 +125,15 @@ def _ablates(row: TableRow) -> bool:
 
 def _counterpart(row: TableRow) -> Published | None:
     source = COUNTERPARTS.get((row.variant or "").removeprefix(_ABLATION))
-    scale = round(100 * (row.guidance_scale or 0))
+    scale = round(100 * row.guidance.scale) if row.guidance else 0
     return TABLE2.get(f"{_ABLATION}{source}_e{row.epoch}_g{scale}" + ("" if scale == 100 else "_log"))
 
 
 def _name(row: TableRow, block: Block) -> dict[str, object]:
     trainings = block.get("n_trainings") or 1
-    guided = row.guidance_scale not in (None, 1)
+    guided = row.guidance is not None and row.guidance.needs_negative
     times = f", mean of {trainings} trainings" if trainings > 1 else ""
-    return {"row": label(row) + times, "space": row.space if guided else None}
+    return {"row": label(row) + times, "space": row.guidance.space if row.guidance and guided else None}
 
 
 def _privacy(block: Block, prefix: str, heading: str) -> dict[str, object]:
@@ -190,8 +191,8 @@ def frontier(summary: Summary) -> pd.DataFrame:
     return _frame(
         {
             "row": row.key, "utility_deployed_pct": block["utility_deployed_pct"], "leak_count": block["leak_count"],
-            "pii_count": block["pii_count"], "guidance_scale": row.guidance_scale,
-            "space": row.space if row.guidance_scale not in (None, 1) else "none",
+            "pii_count": block["pii_count"], "guidance_scale": row.guidance.scale if row.guidance else None,
+            "space": row.guidance.space if row.guidance and row.guidance.needs_negative else "none",
             "variant": row.variant or row.model, "epoch": row.epoch,
         }
         for row in _rows(summary, lambda row: True)
@@ -199,16 +200,17 @@ def frontier(summary: Summary) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def guidance(summary: Summary) -> pd.DataFrame:
-    """Plot data, leaks over γ: one line per row that is told the sentence; γ = 1 belongs to both spaces."""
+def guidance_curve(summary: Summary) -> pd.DataFrame:
+    """Plot data, leaks over γ: one line per row under the sentence; γ = 1 belongs to both spaces."""
     return _frame(
         {
             "variant": row.variant or row.model, "epoch": row.epoch, "space": space,
-            "guidance_scale": row.guidance_scale, "leak_count": summary[row.key]["leak_count"],
+            "guidance_scale": guidance.scale, "leak_count": summary[row.key]["leak_count"],
             "pii_count": summary[row.key]["pii_count"],
         }
-        for row in _rows(summary, lambda row: row.guidance_scale is not None)
-        for space in (("log", "prob") if row.guidance_scale == 1 else (row.space,))
+        for row in _rows(summary, lambda row: row.guidance is not None)
+        for guidance in [row.guidance or UNGUIDED]
+        for space in ((guidance.space,) if guidance.needs_negative else ("log", "prob"))
     )  # fmt: skip
 
 

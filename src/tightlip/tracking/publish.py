@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock
 
 from tightlip.files import digest, write_json
-from tightlip.table_rows import TableRow
+from tightlip.table_rows import UNGUIDED, TableRow
 from tightlip.tracking.run_records import (
     EXPERIMENT_TAGS,
     KEY,
@@ -213,10 +213,9 @@ def _ensure_version(
     store: Store, item: Item, epoch: int, adapter: Path, base: Mapping[str, Any], best: TableRow | None
 ) -> str:
     """Register an adapter unless it is; return the version's number."""
-    guided = best if best and best.guidance_scale != 1 else None
+    guidance = best.guidance if best and best.guidance else UNGUIDED
     defaults = {
-        "guidance_scale": guided.guidance_scale if guided else 1.0, "space": guided.space if guided else "prob",
-        "max_new_tokens": DEFAULT_MAX_NEW_TOKENS,
+        "guidance_scale": guidance.scale, "space": guidance.space, "max_new_tokens": DEFAULT_MAX_NEW_TOKENS,
     }  # fmt: skip
     key = key_of(item.key.partition(":")[0], item.key, epoch, digest(adapter, SERVED_MODEL), base, defaults)
     if key not in store.versions:

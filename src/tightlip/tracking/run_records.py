@@ -235,7 +235,9 @@ def _row_item(source: Source, row: TableRow, block: Mapping[str, Any]) -> Item:
 
 def row_params(row: TableRow) -> dict[str, Any]:
     """Return what makes a row, as parameters of its run."""
-    return {name: value for name, value in vars(row).items() if name != "key" and value is not None}
+    guidance = {"guidance_scale": row.guidance.scale, "space": row.guidance.space} if row.guidance else {}
+    values = {name: value for name, value in vars(row).items() if name not in ("key", "guidance")}
+    return {name: value for name, value in (values | guidance).items() if value is not None}
 
 
 def variant_item(source: Source, name: str) -> Item:

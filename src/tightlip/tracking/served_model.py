@@ -17,6 +17,7 @@ from tightlip.files import digest, explain
 from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.models.adapter_metadata import trained_negative
 from tightlip.records import Message
+from tightlip.table_rows import Guidance
 
 ROOT_VARIABLE = "TIGHTLIP_ROOT"
 """Environment variable that names the project's root, where it has moved since the version was published."""
@@ -29,8 +30,8 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the base that the adapter was made for, and the adapter into it."""
-        from tightlip.models.chat import load_tokenizer
         from tightlip.models.loading import load_model
+        from tightlip.models.tokenizer import load_tokenizer
 
         base = find_base(context.model_config["base"])
         self.model = load_model(base, adapter=context.artifacts["adapter"])
@@ -55,12 +56,12 @@ class ServedModel(PythonModel):
         """
         from tightlip.guidance.completion import complete
 
-        scale, space, max_new_tokens = _settings(params or {})
+        guidance, max_new_tokens = _settings(params or {})
         room = self.model.config.max_position_embeddings - max_new_tokens
         talks = [conversation(row, number) for number, row in enumerate(model_input.to_dict("records"))]
         completions = complete(
             self.model, self.tokenizer, [(talk, "") for talk in talks],
-            PromptSetup("positive", scale, space, self.negative), max_prompt_tokens=room, max_new_tokens=max_new_tokens,
+            PromptSetup("positive", guidance, self.negative), max_prompt_tokens=room, max_new_tokens=max_new_tokens,
         )  # fmt: skip
         return [completion.text.strip() for completion in completions]
 
@@ -109,7 +110,7 @@ def conversation(row: Mapping[str, Any], number: int) -> tuple[Message, ...]:
     return messages
 
 
-def _settings(params: Mapping[str, Any]) -> tuple[float, Any, int]:
+def _settings(params: Mapping[str, Any]) -> tuple[Guidance, int]:
     scale, space = float(params["guidance_scale"]), params["space"]
     max_new_tokens = int(params["max_new_tokens"])
     if not 0 <= scale < math.inf:
@@ -118,7 +119,7 @@ def _settings(params: Mapping[str, Any]) -> tuple[float, Any, int]:
         raise ValueError("space: must be log or prob")
     if max_new_tokens < 1:
         raise ValueError("max_new_tokens: must be at least 1")
-    return scale, space, max_new_tokens
+    return Guidance(scale, space), max_new_tokens
 
 
 mlflow.models.set_model(ServedModel())

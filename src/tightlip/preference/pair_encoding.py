@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from tightlip.models.chat import encode_completion, encode_prompt
+from tightlip.models.encoding import encode_completion, encode_prompt
 from tightlip.records import Pair
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
-from tightlip.models.attention import BLOCK, LARGEST, Blocks, attend, attend_backward, compute_dtype, to_bias
+from tightlip.cpu.attention import BLOCK, LARGEST, Blocks, attend, attend_backward, compute_dtype, to_bias
 
 Shared = Sequence[tuple[Tensor, Tensor]]
 """Keys and values of a layer each, shape (1, G, tokens, D)."""

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tightlip.guidance.trees import Tree, as_tensors, build_prefix_trees
-from tightlip.models.attention import grouped_attention
-from tightlip.models.llama_training import find_layers
+from tightlip.cpu.attention import grouped_attention
+from tightlip.cpu.llama_training import find_layers
+from tightlip.cpu.prefix_trees import Tree, as_tensors, build_prefix_trees
 
 COLUMNS = 32
 """The cache grows by so many columns; products over a part of its columns would be slower than over all."""

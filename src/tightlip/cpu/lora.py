@@ -14,7 +14,7 @@ from peft.tuners import lora
 from torch import Tensor
 from torch.nn import functional
 
-from tightlip.models.attention import compute_dtype
+from tightlip.cpu.attention import compute_dtype
 
 
 class _LoraLinear(torch.autograd.Function):
