@@ -326,7 +326,7 @@ def test_a_tuned_model_like_its_base_passes(tiny_model_dir, tmp_path):
 
 
 def test_a_tuned_model_whose_tokenizer_has_one_token_more_fails(tiny_model_dir, tmp_path):
-    from tightlip.models.chat import load_tokenizer
+    from tightlip.models.tokenizer import load_tokenizer
 
     of_run, tuned = tuned_copy(tiny_model_dir, tmp_path)
     tokenizer = load_tokenizer(tuned)

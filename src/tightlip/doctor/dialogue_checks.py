@@ -85,8 +85,8 @@ def read_source(params: Params, root: Path) -> list[Dialogue]:
     settings = params.dialogues
     if settings.revision:
         raise LookupError(settings.path)
-    paths = [str(root / path) if path else "" for path in (settings.path, settings.values)]
-    conversations = read_conversations(settings.format, *paths, None, settings.split, settings.columns.named)
+    path, values = (str(root / name) if name else "" for name in (settings.path, settings.values))
+    conversations = read_conversations(settings.format, path, values, None, settings.split, settings.columns.named)
     shares = Shares(settings.dev, settings.test, params.seed)
     imported = list(import_dialogues(conversations, settings.path, shares, settings.count, structured))
     for each in imported:
@@ -110,9 +110,9 @@ def check_lengths(
     params: Params, dialogues: Sequence[Dialogue], samples: Sequence[Sample], tokenizer: Any
 ) -> list[Finding]:
     """Check the longest texts against the limits, as `tune_challenge`, `build_pairs` and `train_orpo` do."""
-    from tightlip.models.chat import fit_messages
+    from tightlip.models.encoding import fit_messages
     from tightlip.models.tuning import encode_dialogue
-    from tightlip.preference.encoding import encode_pairs
+    from tightlip.preference.pair_encoding import encode_pairs
 
     def check_dialogue(dialogue: Dialogue) -> None:
         encode_dialogue(tokenizer, dialogue, params.tune.max_length)
@@ -145,7 +145,7 @@ def _first_error(name: str, check: Callable[[Any], None], sized: Sequence[tuple[
 
 def characters_per_token(dialogues: Sequence[Dialogue], tokenizer: Any | None) -> float:
     """Return the characters of what is said per token, those of the chat template included, over some dialogues."""
-    from tightlip.models.chat import encode_prompt
+    from tightlip.models.encoding import encode_prompt
 
     some = dialogues[:: max(1, len(dialogues) // LONGEST)]
     if tokenizer is None:

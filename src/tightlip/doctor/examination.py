@@ -127,7 +127,7 @@ def read_params(root: Path, profile: str | None) -> Params:
 
 def _check_access(examination: Examination, root: Path, params: Params) -> dict[str, HubRepo]:
     keys = access.read_keys(root)
-    token = (keys.get(access.HUB_KEY) or "").strip() or None
+    token = (keys.get(model_checks.HUB_KEY) or "").strip() or None
 
     def look_up_dataset(name: str, revision: str | None, token: str | None) -> HubRepo:
         return hub.look_up(name, revision, token, "dataset")

@@ -75,8 +75,8 @@ def is_commit(revision: str | None) -> bool:
 
 def check_local_model(field: str, source: ModelSource, root: Path) -> Finding:
     """Check a model on this machine as `fetch_base` does, except for its weights."""
-    from tightlip.models.chat import need_file
     from tightlip.models.loading import check_config
+    from tightlip.models.model_files import need_file
     from tightlip.models.packaged import find_packaged
 
     try:
@@ -99,12 +99,12 @@ def check_pair(base: ModelSource, tuned: ModelSource, root: Path) -> Finding:
 
     Tensors are compared by the configs: weights that one of the two files stores twice are one tensor here as there.
     """
-    from tightlip.models.chat import same_tokenizer
     from tightlip.models.task_vector import same_tensors
+    from tightlip.models.tokenizer import same_tokenizer
 
     name = "tune.given"
     try:
-        same_tensors(*(tensor_shapes(load_config(source, root)) for source in (base, tuned)), name)
+        same_tensors(tensor_shapes(load_config(base, root)), tensor_shapes(load_config(tuned, root)), name)
         same_tokenizer(load_source_tokenizer(base, root), load_source_tokenizer(tuned, root), name)
     except ValueError as error:
         return error_finding(name, error)
@@ -149,9 +149,9 @@ def load_source_tokenizer(source: ModelSource, root: Path) -> Any:
     from huggingface_hub import snapshot_download
     from transformers import AutoTokenizer
 
-    from tightlip.models.chat import load_tokenizer
     from tightlip.models.packaged import find_packaged
     from tightlip.models.random_model import random_tokenizer
+    from tightlip.models.tokenizer import load_tokenizer
 
     if source.source == "random":
         return random_tokenizer()

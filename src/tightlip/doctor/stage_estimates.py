@@ -224,7 +224,7 @@ def _evaluation(params: Params, texts: Texts) -> Iterator[Stage]:
     settings, answer = params.eval, LENGTH * params.eval.max_new_tokens
     candidates = sum(len(params.trainings(row)) for row in settings.candidates())
     yield _decoding("select_guidance", candidates * texts.samples["dev"] * answer, answer, settings.batch_size)
-    stages = [(f"evaluate_untuned@{model}", model) for model in settings.models]
+    stages: list[tuple[str, str]] = [(f"evaluate_untuned@{model}", model) for model in settings.models]
     for model, tuning, epoch in product(settings.models, settings.tunings, settings.epochs):
         stages.append((f"evaluate_model@{model}-{tuning}-{epoch}", f"{model}-{tuning}_e{epoch}"))
     for tuning, epoch in product(settings.ablation.tunings, settings.ablation.epochs):

@@ -85,10 +85,13 @@ def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, Sto
     Raises:
         ValueError: a tensor is missing, extra, or of another shape in the tuned model, or of a type beyond `DTYPES`.
     """
-    of_base, of_tuned = find_tensors(base), find_tensors(tuned)
-    shapes = [{key: stored.shape for key, stored in tensors.items()} for tensors in (of_base, of_tuned)]
-    same_tensors(*shapes, name)
-    return of_base, of_tuned
+    base_tensors, tuned_tensors = find_tensors(base), find_tensors(tuned)
+    same_tensors(
+        {key: stored.shape for key, stored in base_tensors.items()},
+        {key: stored.shape for key, stored in tuned_tensors.items()},
+        name,
+    )
+    return base_tensors, tuned_tensors
 
 
 def same_tensors(base: Mapping[str, list[int]], tuned: Mapping[str, list[int]], name: str) -> None:
@@ -113,55 +116,3 @@ def same_tensors(base: Mapping[str, list[int]], tuned: Mapping[str, list[int]], 
                 f"{name}: tensor {tensor}: shape {base[tensor]} in the base but {tuned[tensor]} in the tuned model; "
                 "the models must be of one architecture"
             )
-
-
-def find_tensors(model: Path) -> dict[str, _Stored]:
-    """Find every tensor of a model, in one file or in several with an index.
-
-    Raises:
-        ValueError: no safetensors there, an index that is none, or a file whose header lies or that is cut off.
-    """
-    index = model / "model.safetensors.index.json"
-    if index.is_file():
-        shards = _shards(index)
-    elif (model / "model.safetensors").is_file():
-        shards = ["model.safetensors"]
-    else:
-        raise ValueError(
-            f"{model}: no model here (no model.safetensors, and no other format is loaded); run `dvc repro` or "
-            "correct the path in params.yaml"
-        )
-    return {name: stored for shard in shards for name, stored in _tensors(model / shard).items()}
-
-
-def _shards(index: Path) -> list[str]:
-    try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        if all(Path(shard).name == shard for shard in shards):
-            return shards
-    except (ValueError, LookupError, TypeError, AttributeError):
-        pass
-    raise ValueError(f"{index}: not an index of safetensors files in the same directory; fetch the model again")
-
-
-def _tensors(path: Path) -> dict[str, _Stored]:
-    """Read the header of a safetensors file: its length in 8 bytes, and JSON."""
-    try:
-        with safe_open(path, framework="pt"):
-            pass  # the library checks the header
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path}: not a readable safetensors file ({error}); fetch the model again") from None
-    with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        header = json.loads(handle.read(length))
-    tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
-    for name, tensor in tensors.items():
-        if tensor["dtype"] not in DTYPES:
-            raise ValueError(
-                f"{path}: tensor {name}: no arithmetic with type {tensor['dtype']}; "
-                f"store the model in one of {', '.join(DTYPES)}"
-            )
-    return {
-        name: _Stored(path, DTYPES[tensor["dtype"]], tensor["shape"], 8 + length + tensor["data_offsets"][0])
-        for name, tensor in tensors.items()
-    }
