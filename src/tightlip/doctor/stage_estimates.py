@@ -39,8 +39,8 @@ MARKED = 400  # dialogues that measure_detectors reads at most
 LENGTH = 0.5
 """Expected length of an answer as a share of its limit; hosted models are paid as if every answer took all of it."""
 
-INSTRUCTION, JUDGE_PROMPT, VERDICT = 40, 400, 8  # tokens
-QUESTIONS = 154  # assumed number of questions for the judge
+INSTRUCTION, JUDGE_PROMPT, VERDICT = 40, 280, 8  # tokens
+QUESTIONS = 100  # assumed number of questions for the judge
 
 Scaling = Literal["training", "decoding", "ner", "weights", "download", "hosted", "none"]
 """What the seconds per unit of work depend on: `training`, `decoding` and `weights` on the model's size, all but
