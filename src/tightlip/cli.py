@@ -184,14 +184,14 @@ def check(
 
 @main.command()
 @click.option("--profile", metavar="NAME", help="Examine this profile of conf/ instead of params.yaml.")
-@click.option("--gpu", type=click.Choice(["a40", "a100", "h100", "h200"]), help="Reckon for this GPU instead.")
+@click.option("--gpu", type=click.Choice(["a40", "a100", "h100", "h200"]), help="Estimate for this GPU instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(profile: str | None, gpu: str | None, as_json: bool) -> None:
     """Check what a run needs, and estimate what it takes.
 
-    Looks at Python, packages, disk, memory, processor, keys, models and NER, then measures this machine for some
-    seconds and estimates time, tokens, memory and cost of every stage. With --gpu, times are reckoned from its data
-    sheet, and nothing is measured but NER. Exit code 1 if a run would fail.
+    Checks Python, packages, keys, models, NER, dialogues, disk and memory as the stages will. Times are those of a
+    recorded run, scaled by each stage's work, the model's size and this machine's speed, which takes a second to
+    measure; with --gpu by a card's data sheet. Exit code 1 if a run would fail.
 
     \b
     Example:
@@ -201,7 +201,7 @@ def doctor(profile: str | None, gpu: str | None, as_json: bool) -> None:
     from tightlip.doctor.examination import examine
     from tightlip.doctor.report import write
 
-    found = examine(Path.cwd(), profile, gpu)
-    write(found, as_json)
-    if found.fails:
+    examination = examine(Path.cwd(), profile, gpu)
+    write(examination, as_json)
+    if examination.fails:
         raise click.exceptions.Exit(1)

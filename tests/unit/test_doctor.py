@@ -11,32 +11,38 @@ import yaml
 from click.testing import CliRunner
 from rich.console import Console
 from small_project import commit, params
+from transformers import LlamaConfig
 
 from tightlip.cli import main
-from tightlip.doctor import access, examination, hub, machine, report, shapes, sizes, speed, texts, work
-from tightlip.doctor.costs import Costs
+from tightlip.dialogues.samples import extract_samples
+from tightlip.doctor import (
+    access,
+    dialogue_checks,
+    examination,
+    hub,
+    machine,
+    model_checks,
+    model_size,
+    record,
+    report,
+    speed,
+    stage_estimates,
+)
+from tightlip.doctor.dialogue_checks import Texts
 from tightlip.doctor.findings import Finding
-from tightlip.doctor.hub import Said
-from tightlip.doctor.plan import Planner
-from tightlip.files import read_json, write_json
+from tightlip.doctor.hub import HubRepo
+from tightlip.doctor.speed import Speed
+from tightlip.files import read_json, write_json, write_jsonl
+from tightlip.models.fetching import fetch
 from tightlip.params import ModelSource, Params, Questions
+from tightlip.records import Dialogue
 
 ROOT = Path(__file__).parents[2]
 KEY = "Zq7xWv9Kj3Hb5Qn8"
 COMMIT = "0e9e39f249a16976918f6564b8830bc894c89659"
 
-SHAPE = shapes.Shape(
-    parameters=1100, body=1000, head=100, adapter=10, layers=2, hidden=8, inner=16, heads=2, vocabulary=50, cached=6,
-    bytes=2, origin="a test",
-)  # fmt: skip
-TEXTS = texts.Texts(
-    samples={"train": 100, "dev": 10, "test": 30}, dialogues=40, dialogue=200, longest_dialogue=300, turns=5000,
-    probes=20, prompt=100, longest=150, completion=20, distinct=0.5, dev_questions=7, test_questions=5, question=60,
-    options=40, counted_with="a test",
-)  # fmt: skip
-SPEED = speed.Speed(
-    forward=1000, training=500, step=2, row=0.5, update=3, words=100, load=4, imports=5, note="a test"
-)  # fmt: skip
+CHARACTERS = 2.68
+"""Characters per token of SmolLM2's tokenizer on the synthetic dialogues, template included."""
 
 
 def status(findings: list[Finding] | Finding) -> list[str]:
@@ -64,10 +70,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dvc.lock").touch()
     commit(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(speed, "measure", lambda *_: SPEED)
-    monkeypatch.setattr(examination, "measure", lambda *_: SPEED)
-    monkeypatch.setattr(examination, "ner_words", lambda *_: 100.0)
-    monkeypatch.setattr(examination, "import_seconds", lambda: 5.0)
+    monkeypatch.setattr(examination, "measure_speed", lambda _: Speed(1e11, 0, "a test"))
     monkeypatch.setattr(examination, "BUSY_SECONDS", 0.01)
     for name in ("HF_TOKEN", "OPENAI_API_KEY", "TOGETHER_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -184,11 +187,11 @@ def test_keys_come_from_the_environment_or_the_file(tmp_path):
 
 def test_no_character_of_a_key_is_shown():
     needed = {"OPENAI_API_KEY": "gpt", "TOGETHER_API_KEY": "llama", "HF_TOKEN": "base"}
-    found = access.check_keys(needed, {"OPENAI_API_KEY": KEY, "TOGETHER_API_KEY": f'"{KEY}"'})
-    assert status(found) == ["ok", "warn", "warn"]
+    findings = access.check_keys(needed, {"OPENAI_API_KEY": KEY, "TOGETHER_API_KEY": f'"{KEY}"'})
+    assert status(findings) == ["ok", "warn", "warn"]
     assert status(access.check_keys({"OPENAI_API_KEY": "gpt"}, {"OPENAI_API_KEY": "  "})) == ["fail"]
     assert status(access.check_keys({"OPENAI_API_KEY": "gpt"}, {"OPENAI_API_KEY": f"{KEY}\n"})) == ["warn"]
-    assert "Zq7" not in str(found)
+    assert "Zq7" not in str(findings)
 
 
 def test_the_key_file_is_private_and_ignored(tmp_path):
@@ -208,28 +211,28 @@ def test_git_says_whether_it_ignores_the_key_file(project):
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("repo_status", "expected"),
     [("open", "ok"), ("granted", "ok"), ("gated", "fail"), ("missing", "fail"), ("offline", "warn")],
 )
-def test_a_hub_model_is_judged_by_what_the_hub_says(said, expected):
+def test_a_hub_model_is_checked_by_its_state_at_the_hub(repo_status, expected):
     source = ModelSource(source="hub", name="a/b", revision=COMMIT)
-    (found,) = access.check_hub_model("base", source, Said(said), token=False)
-    assert found.status == expected
-    if said == "gated":
-        assert found.remedy == "accept the licence at https://huggingface.co/a/b, and set HF_TOKEN"
+    (result,) = model_checks.check_hub_model("base", source, HubRepo(repo_status), token=False)
+    assert result.status == expected
+    if repo_status == "gated":
+        assert result.remedy == "accept the licence at https://huggingface.co/a/b, and set HF_TOKEN"
 
 
 def test_a_branch_is_no_commit():
     source = ModelSource(source="hub", name="a/b", revision="main")
-    found = access.check_hub_model("base", source, Said("open", None, COMMIT), token=True)
-    assert status(found) == ["ok", "warn"]
-    assert COMMIT in found[1].remedy
+    findings = model_checks.check_hub_model("base", source, HubRepo("open", None, COMMIT), token=True)
+    assert status(findings) == ["ok", "warn"]
+    assert COMMIT in findings[1].remedy
 
 
 def test_the_hub_is_not_asked_offline(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: pytest.fail("asked"))
-    assert hub.ask("a/b", None, None) == Said("offline")
+    assert hub.look_up("a/b", None, None) == HubRepo("offline")
 
 
 def test_the_hubs_answers_are_told_apart(monkeypatch):
@@ -242,30 +245,33 @@ def test_the_hubs_answers_are_told_apart(monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: info)
     monkeypatch.setattr("huggingface_hub.HfApi.auth_check", lambda *_, **__: None)
-    assert hub.ask("a/b", None, "t") == Said("granted", 8030261248, COMMIT)
+    assert hub.look_up("a/b", None, "t") == HubRepo("granted", 8030261248, COMMIT)
     monkeypatch.setattr("huggingface_hub.HfApi.auth_check", unreachable)
-    assert hub.ask("a/b", None, "t").status == "offline"
+    assert hub.look_up("a/b", None, "t").status == "offline"
     info.gated = False
-    assert hub.ask("a/b", None, None).status == "open"
+    assert hub.look_up("a/b", None, None).status == "open"
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", unreachable)
-    assert hub.ask("a/b", None, None) == Said("offline")
+    assert hub.look_up("a/b", None, None) == HubRepo("offline")
 
 
 def test_a_models_directory_is_checked(tiny_model_dir, tmp_path):
-    assert access.check_path_model("base", tiny_model_dir).status == "ok"
+    def check_folder(folder):
+        return model_checks.check_local_model("base", ModelSource(source="path", name=str(folder)), tmp_path)
+
+    assert check_folder(tiny_model_dir).status == "ok"
     model = Path(shutil.copytree(tiny_model_dir, tmp_path / "model"))
     write_json(model / "config.json", {"model_type": "clip"})
-    found = access.check_path_model("base", model)
-    assert (found.status, "CLIPConfig" in found.text) == ("fail", True)
-    assert found.remedy.startswith("take a causal language model that transformers knows")
+    failure = check_folder(model)
+    assert (failure.status, "CLIPConfig" in failure.text) == ("fail", True)
+    assert failure.remedy.startswith("take a causal language model that transformers knows")
     larger = read_json(tiny_model_dir / "config.json") | {"num_hidden_layers": 1000}
     write_json(model / "config.json", larger)
-    assert "larger model than its files hold" in access.check_path_model("base", model).text
+    assert "larger model than its files hold" in check_folder(model).text
     shutil.copy(tiny_model_dir / "config.json", model)
     for name in ("chat_template.jinja", "tokenizer_config.json", "model.safetensors", "config.json"):
         (model / name).unlink(missing_ok=True)
         if name != "chat_template.jinja":
-            assert access.check_path_model("base", model).status == "fail", name
+            assert check_folder(model).status == "fail", name
 
 
 def test_ner_is_installed_and_genuine(tmp_path, monkeypatch):
@@ -285,14 +291,14 @@ def test_questions_are_there():
     gone = Questions(source="path", name="none-{split}.jsonl")
     assert access.check_questions(gone, None, pytest.fail).status == "fail"
     of_hub = Questions(source="hub", name="a/b", revision=COMMIT)
-    for said, expected in (("open", "ok"), ("offline", "warn"), ("gated", "fail")):
-        assert access.check_questions(of_hub, None, lambda *_, said=said: Said(said)).status == expected
+    for state, expected in (("open", "ok"), ("offline", "warn"), ("gated", "fail")):
+        assert access.check_questions(of_hub, None, lambda *_, state=state: HubRepo(state)).status == expected
 
 
 def test_a_secret_may_be_made_but_not_lost(tmp_path):
-    wanted = params()
-    wanted["pairs"]["datasets"]["cfg"]["negative"] = "secret"
-    of_run = Params.model_validate(wanted)
+    values = params()
+    values["pairs"]["datasets"]["cfg"]["negative"] = "secret"
+    of_run = Params.model_validate(values)
     assert access.check_secret(settings(), tmp_path, {}) == []
     assert status(access.check_secret(of_run, tmp_path, {})) == ["ok"]
     (tmp_path / "adapters/ch-lora-cfg").mkdir(parents=True)
@@ -300,176 +306,282 @@ def test_a_secret_may_be_made_but_not_lost(tmp_path):
     assert status(access.check_secret(of_run, tmp_path, {"TIGHTLIP_SECRET": KEY})) == ["ok"]
 
 
-# --- Sizes ---------------------------------------------------------------------------------------------------------
+# --- Models and texts against the stages' own checks -----------------------------------------------------------------
 
 
-def test_a_shape_counts_the_parts_of_a_model(tiny_model):
-    shape = shapes.measure_shape(tiny_model.config, "float32", "a test")
+def tuned_copy(model_dir: Path, folder: Path) -> tuple[Params, Path]:
+    """A project whose base and given tuned model are copies of one model; the second is there to be changed."""
+    base, tuned = (Path(shutil.copytree(model_dir, folder / name)) for name in ("base", "tuned"))
+    sources = {"base": {"source": "path", "name": str(base)}}
+    return settings(**sources, tune={"given": {"source": "path", "name": str(tuned)}}), tuned
+
+
+def check_models(params: Params, root: Path) -> list[Finding]:
+    return model_checks.check_models(params, root, None, pytest.fail)[0]
+
+
+def test_a_tuned_model_like_its_base_passes(tiny_model_dir, tmp_path):
+    of_run, _ = tuned_copy(tiny_model_dir, tmp_path)
+    assert status(check_models(of_run, tmp_path)) == ["ok", "ok", "ok"]
+
+
+def test_a_tuned_model_whose_tokenizer_has_one_token_more_fails(tiny_model_dir, tmp_path):
+    from tightlip.models.tokenizer import load_tokenizer
+
+    of_run, tuned = tuned_copy(tiny_model_dir, tmp_path)
+    tokenizer = load_tokenizer(tuned)
+    tokenizer.add_tokens(["tightlip"])
+    tokenizer.save_pretrained(tuned)
+    last = check_models(of_run, tmp_path)[-1]
+    assert (last.name, last.status) == ("tune.given", "fail")
+    assert "its tokenizer or chat template is not the base's" in last.text
+
+
+def test_a_tuned_model_whose_embeddings_have_one_row_more_fails(tiny_model_dir, tmp_path):
+    from tightlip.models.loading import load_model
+
+    of_run, tuned = tuned_copy(tiny_model_dir, tmp_path)
+    model = load_model(tuned)
+    model.resize_token_embeddings(model.config.vocab_size + 1, mean_resizing=False)
+    model.save_pretrained(tuned)
+    last = check_models(of_run, tmp_path)[-1]
+    assert (last.status, "embed_tokens" in last.text, "architecture" in last.remedy) == ("fail", True, True)
+
+
+@pytest.mark.parametrize("model", ["base", "tuned"])
+def test_quantized_weights_fail(tiny_model_dir, tmp_path, model):
+    of_run, _ = tuned_copy(tiny_model_dir, tmp_path)
+    config = read_json(tmp_path / model / "config.json")
+    quantization = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    write_json(tmp_path / model / "config.json", config | {"quantization_config": quantization})
+    (failure,) = [each for each in check_models(of_run, tmp_path) if each.status == "fail"]
+    assert "quantization_config" in failure.text
+    assert failure.remedy == "take the model with its weights in float32, float16 or bfloat16"
+    with pytest.raises(ValueError, match="quantization_config"):  # so does the stage
+        fetch(ModelSource(source="path", name=str(tmp_path / model)), 0, tmp_path / "out")
+
+
+def test_quantized_weights_of_the_hub_fail():
+    source = ModelSource(source="hub", name="a/b-4bit", revision=COMMIT)
+    findings = model_checks.check_hub_model("base", source, HubRepo("open", quantized=True), token=False)
+    assert status(findings) == ["ok", "fail"]
+    assert findings[1].text.startswith("a/b-4bit: config.json has a quantization_config")
+
+
+def dialogue(name: str, question: str, answer: str, value: str = "Anna") -> Dialogue:
+    entity = {"start": answer.index(value), "end": answer.index(value) + len(value), "type": "name", "value": value}
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer, "entities": [entity]}]
+    return Dialogue.model_validate({"id": name, "domain": "a test", "split": "train", "turns": turns})
+
+
+@pytest.mark.parametrize("place", ["question", "answer"])
+def test_a_turn_beyond_the_limits_fails(tiny_tokenizer, place):
+    of_run = settings(tune={"max_length": 512}, pairs=params()["pairs"] | {"max_prompt_tokens": 448, "max_tokens": 512})
+    long = "word " * 2000
+    texts = {"question": "Who?", "answer": "It is Anna."} | {place: f"It is Anna. {long}".strip()}
+    rows = [dialogue("short", "Who?", "It is Anna."), dialogue("long", **texts)]
+    samples = list(extract_samples(rows))
+    tuning, prompts = dialogue_checks.check_lengths(of_run, rows, samples, tiny_tokenizer)
+    assert (tuning.status, tuning.text.partition(":")[0]) == ("fail", "long")
+    assert "raise max_prompt_tokens (in tuning: max_length)" in tuning.remedy
+    assert (prompts.status, prompts.text.startswith("long:")) == ("fail", True)
+    assert status(dialogue_checks.check_lengths(of_run, rows[:1], samples[:1], tiny_tokenizer)) == ["ok", "ok"]
+
+
+def test_a_long_turn_of_an_import_fails_before_it_is_imported(project):
+    values = yaml.safe_load((project / "params.yaml").read_text())
+    values["dialogues"] = {"format": "chat", "path": "conversations/log.jsonl", "dev": 0.2, "test": 0.2}
+    (project / "params.yaml").write_text(yaml.safe_dump(values))
+    (project / "conversations").mkdir()
+    long = "number " * 6000  # over 37,000 characters in one turn
+    lines = [
+        {"messages": [{"role": "user", "content": f"{number} {long if number == 7 else ''}"},
+                      {"role": "assistant", "content": "Write to anna@example.com please."}]}
+        for number in range(60)
+    ]  # fmt: skip
+    (project / "conversations/log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = run()
+    assert done.exit_code == 1, done.output
+    assert "✗ prompt length" in done.output or "✗ tuning length" in done.output
+    assert "max_length" in done.output
+
+
+# --- Size and memory -------------------------------------------------------------------------------------------------
+
+
+def test_a_size_counts_the_parts_of_a_model(tiny_model):
+    size = model_size.measure_size(tiny_model.config, "float32", "a test", on_cpu=True)
     vocabulary, width, inner = tiny_model.config.vocab_size, 64, 128
     layer = 2 * width * width + 2 * width * width // 2 + 3 * width * inner + 2 * width  # q o, k v, MLP, norms
-    assert (shape.body, shape.head) == (2 * layer + width, vocabulary * width)
-    assert shape.parameters == shape.body + shape.head  # tied
+    assert size.parameters == 2 * layer + width + vocabulary * width  # embeddings and head are one
     # Per layer q and o 64 + 64, k and v 64 + 32, gate, up and down 64 + 128.
-    assert shape.adapter == 2 * (2 * 128 + 2 * 96 + 3 * 192)
-    assert (shape.cached, shape.bytes) == (2 * 2 * 2 * 16, 4)
+    assert size.adapter == 2 * (2 * 128 + 2 * 96 + 3 * 192)
+    assert (size.cached, size.bytes) == (2 * 2 * 2 * 16, 4)
 
 
-def test_a_size_is_read_from_the_name_and_the_guess_is_llamas_shape():
-    assert shapes.size_in_name("meta-llama/Llama-3.1-8B-Instruct") == 8e9
-    assert shapes.size_in_name("HuggingFaceTB/SmolLM2-360M") == 360e6
-    assert shapes.size_in_name("gpt2") is None
-    config, origin, exact = shapes.find_config(ModelSource(source="hub", name="x/Y-8B", revision="main"))
+def test_a_size_is_read_from_the_name_and_the_guess_is_llamas_shape(tmp_path):
+    assert model_size.size_in_name("meta-llama/Llama-3.1-8B-Instruct") == 8e9
+    assert model_size.size_in_name("HuggingFaceTB/SmolLM2-360M") == 360e6
+    assert model_size.size_in_name("gpt2") is None
+    config, origin = model_size.find_config(ModelSource(source="hub", name="x/Y-8B", revision="main"), tmp_path)
     # Llama-3.1-8B: 32 layers, width 4096, MLP 14336, 8 key-value heads; 8.03 billion parameters.
     assert (config.num_hidden_layers, config.hidden_size, config.intermediate_size) == (32, 4096, 14336)
-    assert (config.num_key_value_heads, origin, exact) == (8, "the name", False)
-    assert shapes.measure_shape(config, "bfloat16", origin).parameters == 8_030_261_248
-    with pytest.raises(ValueError, match="its size is not known"):
-        shapes.find_config(ModelSource(source="hub", name="x/unknown", revision="main"))
+    assert (config.num_key_value_heads, origin) == (8, "guessed from its name")
+    assert model_size.measure_size(config, "bfloat16", origin, on_cpu=False).parameters == 8_030_261_248
+    with pytest.raises(ValueError, match="its name does not say its size"):
+        model_size.find_config(ModelSource(source="hub", name="x/unknown", revision="main"), tmp_path)
 
 
-def test_memory_of_inference_by_hand():
-    # Weights 2 · 1100 bytes; 4 rows · 100 tokens · 6 numbers · 2 bytes, twice; 3 · 4 bytes · 4 rows · 50 logits.
-    assert sizes.inference_bytes(SHAPE, 4, 100, written_out=False) == 2200 + 2 * 4800 + 2400
-    # Packed weights, and the states of prompts read ahead.
-    assert sizes.inference_bytes(SHAPE, 4, 100, written_out=True) == 2 * 2200 + 4 * 4800 + 2400
+def smollm() -> model_size.ModelSize:
+    """SmolLM2-135M in bfloat16, run by the CPU's own code."""
+    config = LlamaConfig(
+        vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
+        num_key_value_heads=3, tie_word_embeddings=True,
+    )  # fmt: skip
+    return model_size.measure_size(config, "bfloat16", "a test", on_cpu=True)
 
 
-def test_memory_of_training_by_hand():
-    # Weights; LoRA of rank 4, 16 bytes · 40; 2 · 100 tokens · 2 layers · (20 · 8 + 10 · 16) bytes;
-    # logits 128 · 50 · 6 bytes; states 3 · 4 · 200 · 8.
-    expected = 2200 + 640 + 200 * 2 * 320 + 38_400 + 19_200
-    assert sizes.training_bytes(SHAPE, 2, 100, 4, written_out=False) == expected
+def test_memory_is_within_a_quarter_of_the_recorded_peaks(laptop):
+    of_run, texts = laptop
+    peaks = examination.memory_peaks(of_run, texts, smollm())
+    for stage in ("tune_challenge", "test_evidence"):
+        recorded = stage_estimates.load_recorded().stages[stage].peak_memory_mb
+        assert recorded is not None
+        assert (peaks[stage] + model_size.PROCESS) / 1e6 == pytest.approx(recorded, rel=0.25), stage
 
 
-def test_disk_by_hand():
-    # Three trainings of two epochs, an adapter of rank 16 in float32: 4 · 10 · 16 = 640 bytes.
-    parts = sizes.disk_bytes(settings(), SHAPE, copies=True)
-    assert parts["models"] == 3 * 2200
-    assert parts["adapters"] == parts["MLflow"] == 3 * 2 * 640
-    assert parts["DVC's cache"] == parts["models"] + parts["adapters"]
-    assert parts["hub's cache"] == 0
-    assert sizes.disk_bytes(settings(), SHAPE, copies=False)["DVC's cache"] == 0
+def test_memory_grows_with_batch_and_length():
+    size = smollm()
+    assert model_size.training_bytes(size, 4, 300, 16) > model_size.training_bytes(size, 2, 300, 16)
+    assert model_size.evaluation_bytes(size, 32, 600) > model_size.evaluation_bytes(size, 32, 300) > 2 * size.weights
 
 
-# --- Work ----------------------------------------------------------------------------------------------------------
-
-
-def test_operations_by_hand():
-    # Two per weight and token that is read, four in training, six per weight of the LoRA.
-    assert work.reading(SHAPE, 10, 3).forward == 2 * (1000 * 10 + 100 * 3)
-    assert work.training(SHAPE, 10, 3, rank=2).training == 4 * (1000 * 10 + 100 * 3) + 6 * 10 * 2 * 10
-
-
-def test_steps_of_decoding_by_hand():
-    # 40 answers of 10 tokens, 20 at a time: 20 steps for the averages, 6 more for the longest at the end.
-    of_two = work.writing(40, 10, 16, 20, branches=2)
-    assert (of_two.steps, of_two.rows) == (26, 40 * 10 * 2)
-    assert work.writing(5, 10, 16, 20).steps == 16  # one batch takes as long as its longest answer
-    assert work.writing(0, 10, 16, 20) == work.Work()
-
-
-def test_seconds_are_the_sum_of_the_parts():
-    asked = work.Hosted("m", 10, 10, 16)
-    done = work.Work(
-        forward=2000, training=1000, steps=3, rows=4, updates=1, words=50, loads=2, seconds=7, hosted=(asked,)
+def test_more_trainings_take_more_disk():
+    few, many = (
+        model_size.disk_bytes(settings(train=params()["train"] | {"epochs": count}), smollm()) for count in (2, 4)
     )
-    # 2 + 2 + 6 + 2 + 3 + 0.5 + 8 + 7, and 16 requests of 3 s, 8 at a time.
-    assert SPEED.seconds(done) == 30.5 + 6
-    assert SPEED.starting([done, work.Work()]) == pytest.approx(2 * speed.PER_STAGE + 5)
+    assert many["adapters"] == 2 * few["adapters"]
+    assert many["models"] == few["models"] == pytest.approx(3 * 2 * 135e6, rel=0.01)
+    assert few["hub's cache"] == 0
 
 
-def test_training_rows_by_hand():
-    stages = {stage.name: stage for stage in Planner(settings(), TEXTS, SHAPE, written_out=False).stages()}
-    # Dataset cfg: 80 of 100 samples' answers are accepted, in two conditions; a pair is 100 + 20 + 20 tokens; the dev
-    # pairs, 10 · 0.8 · 2, are read after each of two epochs.
-    assert stages["train_orpo@ch-lora-cfg"].work.tokens == pytest.approx(2 * (160 + 16) * 140)
-    assert stages["train_orpo@ch-lora-cfg"].work.updates == 2 * 160 / 2
+# --- Time ------------------------------------------------------------------------------------------------------------
 
 
-def test_answers_share_what_they_read_where_the_decoder_is_written_out():
-    of_row = settings().eval.rows_of("ch-lora-cfg_e2")
-    assert [row.key for row in of_row] == ["ch-lora-cfg_e2_g100", "ch-lora-cfg_e2_g300_prob"]
-    alone, shared = (Costs(settings(), TEXTS, SHAPE, written_out=each) for each in (False, True))
-    setups = alone.setups(of_row)
-    # γ = 1 reads the positive prompts, γ = 3 both.
-    assert alone.answers(10, 100, 20, 20, 16, setups).forward == 2 * (3 * 10 * 100 * 1000 + 3 * 10 * 100)
-    assert shared.answers(10, 100, 20, 20, 16, setups).forward == 2 * (2 * 10 * 50 * 1000 + 2 * 10 * 100)
+@pytest.fixture(scope="module")
+def laptop() -> tuple[Params, Texts]:
+    of_run = examination.read_params(ROOT, "laptop")
+    dialogues, _ = dialogue_checks.load_dialogues(of_run, ROOT / "nowhere", made=False)
+    samples = dialogue_checks.draw_samples(of_run, dialogues)
+    return of_run, dialogue_checks.measure_texts(of_run, dialogues, samples, CHARACTERS)
 
 
-def test_a_test_that_was_done_before_costs_nothing_again():
-    costs = Costs(settings(), TEXTS, SHAPE, written_out=True)
-    setups = costs.setups(settings().eval.rows_of("ch"))
-    assert costs.leaks(("ch", None, "leaks"), 10, setups).tokens > 0
-    assert costs.leaks(("ch", None, "leaks"), 10, setups) == work.Work()
+def seconds(
+    of_run: Params, texts: Texts, parameters: int | None = None, speed: Speed | None = None
+) -> dict[str, float]:
+    """Estimates by stage; without more, of the recorded model on the recorded machine."""
+    recorded = stage_estimates.load_recorded()
+    parameters = parameters or recorded.parameters
+    return {
+        stage.name: stage_estimates.estimate_seconds(
+            stage, of_run, (parameters, 2 * parameters), speed or Speed(recorded.flops, 0, ""), recorded
+        )
+        for stage in stage_estimates.plan_stages(of_run, texts)
+    }
 
 
-def test_hosted_tokens_by_hand():
+def test_the_recorded_profile_at_the_recorded_speed_gives_the_recorded_times(laptop):
+    recorded = stage_estimates.load_recorded().stages
+    assert seconds(*laptop) == pytest.approx(
+        {name: stage.seconds for name, stage in recorded.items()}, rel=0.03, abs=0.3
+    )
+
+
+def test_twice_the_dialogues_take_twice_the_tuning(laptop):
+    of_run, texts = laptop
+    before, after = seconds(of_run, texts), seconds(of_run, replace(texts, train=2 * texts.train))
+    assert after["tune_challenge"] == pytest.approx(2 * before["tune_challenge"])
+    assert after["train_orpo@ch-lora"] == before["train_orpo@ch-lora"]
+
+
+def test_a_larger_model_and_a_slower_machine_take_longer(laptop):
+    recorded, before = stage_estimates.load_recorded(), seconds(*laptop)
+    larger = seconds(*laptop, parameters=3 * recorded.parameters)
+    slower = seconds(*laptop, speed=Speed(recorded.flops / 2, 0, ""))
+    for name in ("train_orpo@ch-lora", "evaluate_model@ch-lora-2"):
+        assert larger[name] == pytest.approx(3 * before[name])
+        assert slower[name] == pytest.approx(2 * before[name])
+    assert slower["make_report"] == before["make_report"]
+
+
+def test_detectors_are_measured_on_400_dialogues_at_most(laptop):
+    of_run, texts = laptop
+    some, many = (seconds(of_run, replace(texts, dialogues=count)) for count in (400, 4000))
+    assert many["measure_detectors"] == some["measure_detectors"]
+
+
+def test_a_stage_that_was_not_recorded_takes_as_long_as_its_kind(laptop):
+    of_run, texts = laptop
+    variants = of_run.train.variants | {"ch-lora-new": of_run.train.variants["ch-lora"]}
+    further = of_run.model_copy(update={"train": of_run.train.model_copy(update={"variants": variants})})
+    times = seconds(further, texts)
+    assert times["train_orpo@ch-lora-new"] == pytest.approx(times["train_orpo@ch-lora"], rel=0.2)
+
+
+def test_faster_cards_take_less_time_down_to_the_launches_of_a_step():
+    paper_params = paper()
+    texts = Texts(1500, 1275, {"train": 6000, "dev": 300, "test": 150}, 200, 300, 106, 170, 20)
+    a40, h100 = (seconds(paper_params, texts, 8_030_000_000, speed.GPUS[name]) for name in ("a40", "h100"))
+    assert h100["train_orpo@ch-lora"] < a40["train_orpo@ch-lora"]
+    steps = next(
+        stage.steps for stage in stage_estimates.plan_stages(paper_params, texts) if stage.name == "select_guidance"
+    )
+    assert h100["select_guidance"] == pytest.approx(steps * speed.LAUNCHES)  # 25 ms; its memory would allow 8
+    assert "not measured" in speed.GPUS["a40"].note
+
+
+def test_hosted_tokens_and_their_price_are_upper_bounds(laptop):
     values = params()
     values["generation"]["sources"]["gpt"] = {"provider": "openai", "model": "m", "candidates": 2, "max_tokens": 30}
-    stages = Planner(Params.model_validate(values), TEXTS, SHAPE, written_out=False).stages()
-    (stage,) = [stage for stage in stages if stage.name == "generate_answers@gpt"]
+    of_run = Params.model_validate(values)
+    texts = replace(laptop[1], prompt=100, samples={"train": 100, "dev": 10, "test": 30})
+    (stage,) = [each for each in stage_estimates.plan_stages(of_run, texts) if each.name == "generate_answers@gpt"]
     # 110 samples, two candidates each; a prompt of 100 tokens with 40 of instruction; 30 tokens at most.
-    assert stage.work.hosted == (work.Hosted("m", 220 * 140, 220 * 30, 220),)
-    assert examination.cost(stage, {}) is None
-    assert examination.cost(stage, {"m": (2.0, 10.0)}) == pytest.approx((220 * 140 * 2 + 220 * 30 * 10) / 1e6)
+    assert stage.hosted == ("m", 220, 220 * 140, 220 * 30)
+    assert examination.dollars(stage, of_run) is None
+    priced = Params.model_validate(values | {"hosted": {"prices": {"m": {"input": 2.0, "output": 10.0}}}})
+    assert examination.dollars(stage, priced) == pytest.approx((220 * 140 * 2 + 220 * 30 * 10) / 1e6)
 
 
-def test_every_stage_of_dvc_is_planned():
+def test_every_stage_of_dvc_is_estimated(laptop):
     names = set()
     for path in ("dvc.yaml", "evidence/dvc.yaml"):
         names |= set(yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))["stages"])
-    planned = Planner(examination.read_params(ROOT, "laptop"), TEXTS, SHAPE, written_out=True).stages()
-    assert {stage.name.partition("@")[0] for stage in planned} == names
+    assert {stage.name.partition("@")[0] for stage in stage_estimates.plan_stages(*laptop)} == names
 
 
-def test_prompts_that_begin_alike_are_counted_once():
-    # Sorted: "a b", "a b c d", "a x": 8 words, of which 2 and 1 are those of the prompt before.
-    assert texts.distinct_share([["a", "b", "c", "d"], ["a", "b"], ["a", "x"]]) == 1 - 3 / 8
+def test_a_machine_is_measured_in_seconds():
+    measured = speed.measure_speed("float32")
+    assert measured.flops > 1e8
+    assert not measured.gpu
 
 
-def test_texts_are_counted_in_the_runs_own_dialogues():
-    of_run = settings(dialogues={"count": 30, "dev": 0.1, "test": 0.2}, samples={"train": 12, "dev": 4, "test": 8})
-    counted = texts.count_texts(of_run, texts.the_dialogues(of_run, None), lambda text: len(text.split()), "words")
-    assert counted.samples == {"train": 12, "dev": 4, "test": 8}
-    assert (counted.dialogues, counted.dev_questions, counted.test_questions) == (21, 140, 154)
-    assert 0 < counted.distinct <= 1
-    assert counted.longest >= counted.prompt > counted.completion > 0
-
-
-def test_a_slice_of_the_hubs_questions_is_counted():
-    assert texts._questions(paper().eval.questions, "test[:140]") == ([], 140)
-    assert texts._questions(paper().eval.questions, "validation") == ([], 70)
-
-
-# --- Speed ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_small_model_is_measured(tiny_model):
-    shape = shapes.measure_shape(tiny_model.config, "float32", "a test")
-    measured = speed.measure(tiny_model.config, shape, 4, 2, 64, 100.0, 5.0, busy=True)
-    assert min(measured.forward, measured.training, measured.step, measured.row, measured.update) > 0
-    assert measured.note.startswith("random weights of the model's shape, measured on")
-
-
-def test_of_a_large_model_some_layers_are_measured():
-    config = shapes.guess_config(8_000_000_000)
-    small, note = speed._shrunk(config, shapes.measure_shape(config, "bfloat16", "a test"))
-    assert (small.num_hidden_layers, small.hidden_size, small.vocab_size) == (1, 4096, 8192)
-    assert config.num_hidden_layers == 32
-    assert note.startswith("extrapolated from 1 of 32 layers")
-
-
-def test_a_gpu_is_reckoned_by_hand():
-    shape = replace(SHAPE, parameters=8_000_000_000)
-    reckoned = speed.on_gpu("a40", shape, 100, 5)
-    assert reckoned.forward == reckoned.training == pytest.approx(149.7e12 * 0.4)
-    assert reckoned.step == pytest.approx(16e9 / (0.696e12 * 0.6))  # 38 ms: the weights, once
-    assert speed.on_gpu("h200", shape, 100, 5).step == speed.LAUNCHES
-    assert "not measured" in reckoned.note
-
-
-def test_ner_that_is_not_installed_is_assumed():
-    assert speed.ner_words("en_core_web_trf", False, ["a b"]) == speed.TRANSFORMER_WORDS
+def test_records_of_a_run_become_the_recorded_times(laptop, tmp_path):
+    of_run = settings(dialogues={"count": 60, "dev": 0.1, "test": 0.2})
+    dialogues, _ = dialogue_checks.load_dialogues(of_run, tmp_path, made=False)
+    write_jsonl(tmp_path / "data/dialogues.jsonl", dialogues)
+    texts = laptop[1]
+    records = {
+        stage.record or stage.name: {"seconds": 5.0 + number, "rows": number, "peak_memory_mb": 700}
+        for number, stage in enumerate(stage_estimates.plan_stages(of_run, texts))
+    }
+    made = record.make_recorded(of_run, tmp_path, records, Speed(1e9, 0, ""), "a test")
+    recorded = stage_estimates.Recorded.model_validate(made)
+    assert recorded.stages["tune_challenge"].seconds == records["tune_challenge"]["seconds"]
+    assert recorded.stages["tune_challenge"].peak_memory_mb == 700
+    del records["tune_challenge"]
+    with pytest.raises(ValueError, match="no record of tune_challenge"):
+        record.make_recorded(of_run, tmp_path, records, Speed(1e9, 0, ""), "a test")
 
 
 # --- The command ---------------------------------------------------------------------------------------------------
@@ -504,11 +616,11 @@ def test_json_says_the_same(project):
     write_json("data/records/make_tables.json", {"stage": "make_tables", "rows": 1, "seconds": 3.5})
     done = run("--json")
     assert done.exit_code == 0
-    told = json.loads(done.stdout)
-    assert told["profile"] == "smoke"
-    assert {check["status"] for check in told["checks"]} <= {"ok", "warn"}
-    assert {stage["name"]: stage["last_seconds"] for stage in told["stages"]}["make_tables"] == 3.5
-    assert told["totals"]["repro"]["dollars"] == 0
+    document = json.loads(done.stdout)
+    assert document["profile"] == "smoke"
+    assert {check["status"] for check in document["checks"]} <= {"ok", "warn"}
+    assert {stage["name"]: stage["last_seconds"] for stage in document["stages"]}["make_tables"] == 3.5
+    assert document["totals"]["repro"]["dollars"] == 0
 
 
 def test_wrong_parameters_are_a_finding(project):
@@ -523,7 +635,7 @@ def test_a_profile_is_composed_beside_the_parameters(project):
     shutil.copytree(ROOT / "conf", project / "conf")
     before = (project / "params.yaml").read_bytes()
     done = run("--profile", "smoke", "--gpu", "h200")
-    assert "H200, not measured" in " ".join(done.output.split())
+    assert "H200's data sheet, not measured" in " ".join(done.output.split())
     assert (project / "params.yaml").read_bytes() == before
     unknown = run("--profile", "none")
     assert (unknown.exit_code, "no profile 'none'" in unknown.output) == (1, True)
@@ -533,9 +645,9 @@ def test_a_profile_is_composed_beside_the_parameters(project):
 
 
 def test_a_long_name_does_not_break_the_lines():
-    found = examination.Examination(findings=[Finding("tune.given", "fail", "x" * 70, f"accept https://{'y' * 65}")])
+    result = examination.Examination(findings=[Finding("tune.given", "fail", "x" * 70, f"accept https://{'y' * 65}")])
     console = Console(width=80, record=True)
-    report.print_text(found, console)
+    report.print_text(result, console)
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= 80
     assert f"https://{'y' * 65}" in lines[-1]

@@ -1,52 +1,77 @@
-"""An examination: checks, plan and speed put together."""
+"""All checks of the doctor, and the estimate of a run, put together."""
 
 import shutil
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tightlip.doctor import access, hub, machine
+from tightlip.doctor import access, dialogue_checks, hub, machine, model_checks, model_size
+from tightlip.doctor.dialogue_checks import Texts
 from tightlip.doctor.findings import Finding
-from tightlip.doctor.shapes import Shape, find_config, measure_shape
-from tightlip.doctor.sizes import PROCESS, disk_bytes
-from tightlip.doctor.speed import GPUS, Speed, import_seconds, measure, ner_words, on_gpu
-from tightlip.doctor.texts import Texts, count_texts, find_counter, the_dialogues
-from tightlip.doctor.work import Stage
+from tightlip.doctor.hub import HubRepo
+from tightlip.doctor.model_size import ModelSize
+from tightlip.doctor.speed import GPUS, Speed, measure_speed
+from tightlip.doctor.stage_estimates import STARTING, Stage, estimate_seconds, load_recorded, plan_stages
 from tightlip.files import read_json
-from tightlip.params import Params, load_params
+from tightlip.params import ModelSource, Params, load_params
 
-DIALOGUES = "data/dialogues.jsonl"
 BUSY_SECONDS = 0.3
-"""For how long the processors are watched."""
+"""For how long the load of the processors is watched."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Estimate of a stage.
+
+    Attributes:
+        stage: with its work.
+        seconds: without the start.
+        last_seconds: of its last run here with the same parameters, if it ran.
+        dollars: at most; None if a price is not known.
+    """
+
+    stage: Stage
+    seconds: float
+    last_seconds: float | None
+    dollars: float | None
 
 
 @dataclass
 class Examination:
-    """All that was found out.
+    """Result of all checks, and the estimate.
 
     Attributes:
         profile: of the parameters; empty if they cannot be read.
         findings: one per check.
-        stages: of the run; none if they cannot be planned.
-        texts, shape, speed: what they were planned with.
-        last: seconds that stages took when they last ran here, by name.
-        prices: $ per million tokens of prompts and answers, by hosted model.
+        estimates: one per stage; none if the run cannot be estimated.
+        size: of the base model.
+        speed: that the estimate is made with.
+        source: run whose times are scaled.
     """
 
     profile: str = ""
     findings: list[Finding] = field(default_factory=list)
-    stages: list[Stage] = field(default_factory=list)
-    texts: Texts | None = None
-    shape: Shape | None = None
+    estimates: list[Estimate] = field(default_factory=list)
+    size: ModelSize | None = None
     speed: Speed | None = None
-    last: dict[str, float] = field(default_factory=dict)
-    prices: dict[str, tuple[float, float]] = field(default_factory=dict)
+    source: str = ""
 
     @property
     def fails(self) -> bool:
         """Whether a run would fail."""
-        return any(finding.status == "fail" for finding in self.findings)
+        return any(each.status == "fail" for each in self.findings)
+
+    def totals(self, evidence: bool) -> dict[str, Any]:
+        """Add up the stages of the main pipeline, or those of the evidence."""
+        part = [each for each in self.estimates if each.stage.evidence == evidence]
+        dollars = [each.dollars for each in part if each.dollars is not None]
+        return {
+            "seconds": sum(each.seconds for each in part),
+            "starting_seconds": STARTING * len(part),
+            "hosted_tokens": sum(hosted_tokens(each.stage) for each in part),
+            "dollars": sum(dollars) if len(dollars) == len(part) else None,
+        }
 
 
 def examine(root: Path, profile: str | None, gpu: str | None) -> Examination:
@@ -54,15 +79,15 @@ def examine(root: Path, profile: str | None, gpu: str | None) -> Examination:
 
     Args:
         root: of the project.
-        profile: of `conf/profile`; without, the composed params.yaml.
-        gpu: reckon for this one of `speed.GPUS`, instead of measuring this machine.
+        profile: of `conf/profile`; None takes the composed params.yaml.
+        gpu: one of `speed.GPUS` to estimate for; None measures this machine.
     """
     import psutil
 
-    busy = psutil.cpu_percent(BUSY_SECONDS) / 100
-    found = Examination()
+    load = psutil.cpu_percent(BUSY_SECONDS) / 100
+    examination = Examination()
     packages = machine.installed_packages()
-    found.findings = [
+    examination.findings = [
         machine.check_python(),
         machine.check_packages(root / "constraints.txt", packages, machine.required_packages()),
         *machine.check_project(root),
@@ -71,14 +96,18 @@ def examine(root: Path, profile: str | None, gpu: str | None) -> Examination:
         params = read_params(root, profile)
     except ValueError as error:
         remedy = "correct the profile in conf/" if profile else "correct it, or `make params`"
-        found.findings.append(Finding("parameters", "fail", str(error), remedy))
-        return found
-    found.profile = params.profile
-    found.findings.append(Finding("parameters", "ok", f"profile {params.profile}"))
-    imports = import_seconds()  # before anything else imports the same
-    said = _look_elsewhere(found, root, params)
-    _plan(found, root, params, said, gpu, busy, imports)
-    return found
+        examination.findings.append(Finding("parameters", "fail", str(error), remedy))
+        return examination
+    examination.profile = params.profile
+    examination.findings.append(Finding("parameters", "ok", f"profile {params.profile}"))
+    repos = _check_access(examination, root, params)
+    try:
+        texts = _check_texts(examination, root, params)
+        _estimate(examination, root, params, texts, repos, gpu)
+    except ValueError as error:
+        examination.findings.append(Finding("estimate", "warn", str(error), "correct it, and run the doctor again"))
+    examination.findings.append(machine.check_load(load))
+    return examination
 
 
 def read_params(root: Path, profile: str | None) -> Params:
@@ -96,142 +125,124 @@ def read_params(root: Path, profile: str | None) -> Params:
         return load_params(Path(folder, "params.yaml"))
 
 
-def hosted_terms(params: Params) -> tuple[dict[str, tuple[float, float]], int]:
-    """Return what hosted models cost, $ per million tokens of prompts and of answers, and how many requests may run."""
-    priced = {model: (price.input, price.output) for model, price in params.hosted.prices.items()}
-    return priced, params.hosted.concurrency
-
-
-def cost(stage: Stage, known: dict[str, tuple[float, float]]) -> float | None:
-    """Return what a stage costs at most, in $; None if a price is not known."""
-    if any(asked.model not in known for asked in stage.work.hosted):
-        return None
-    return sum(
-        (asked.prompt_tokens * known[asked.model][0] + asked.completion_tokens * known[asked.model][1]) / 1e6
-        for asked in stage.work.hosted
-    )
-
-
-def _look_elsewhere(found: Examination, root: Path, params: Params) -> dict[str, hub.Said]:
+def _check_access(examination: Examination, root: Path, params: Params) -> dict[str, HubRepo]:
     keys = access.read_keys(root)
-    token = (keys.get(access.HUB_KEY) or "").strip() or None
+    token = (keys.get(model_checks.HUB_KEY) or "").strip() or None
 
-    def ask_dataset(name: str, revision: str | None, token: str | None) -> hub.Said:
-        return hub.ask(name, revision, token, "dataset")
+    def look_up_dataset(name: str, revision: str | None, token: str | None) -> HubRepo:
+        return hub.look_up(name, revision, token, "dataset")
 
-    models, said = access.check_models(params, root, token, hub.ask)
-    found.findings += [
+    models, repos = model_checks.check_models(params, root, token, hub.look_up)
+    examination.findings += [
         *access.check_keys(access.needed_keys(params), keys),
         *access.check_env_file(root, machine.ignored_by_git(root, access.ENV)),
         *models,
         access.check_ner(params.filter.spacy_model),
-        access.check_questions(params.eval.questions, token, ask_dataset),
+        access.check_questions(params.eval.questions, token, look_up_dataset),
         *access.check_secret(params, root, keys),
     ]
-    return said
+    return repos
 
 
-def _plan(
-    found: Examination, root: Path, params: Params, said: dict[str, hub.Said], gpu: str | None, busy: float,
-    imports: float,
-) -> None:  # fmt: skip
-    from tightlip.doctor.plan import Planner  # it imports what was timed
+def _check_texts(examination: Examination, root: Path, params: Params) -> Texts:
+    """Check the dialogues against the token limits, and measure them.
 
-    same = (root / "params.yaml").is_file() and _is_current(root, params)
-    made = root / "models/base" if same else None
+    Raises:
+        ValueError: no sample can be cut from the dialogues.
+    """
     try:
-        answer = said.get(params.base.name)
-        here = same and (root / DIALOGUES).is_file()
-        if params.dialogues.format != "synthetic" and not here:
-            text = "not imported yet; invented ones stand in for them in the estimate"
-            found.findings.append(Finding("dialogues", "warn", text, "dvc repro make_dialogues, and ask again"))
-        config, origin, exact = find_config(params.base, answer.parameters if answer else None)
-        shape = measure_shape(config, params.base.dtype, origin, exact)
-        dialogues = the_dialogues(params, root / DIALOGUES if here else None)
-        texts = count_texts(params, dialogues, *find_counter(params.base, made))
-    except ValueError as error:
-        found.findings.append(Finding("estimate", "warn", str(error), "put right what is named, and ask again"))
-        return
-    ner = next(finding for finding in found.findings if finding.name == "NER")
-    some = [turn.content for dialogue in dialogues[:100] for turn in dialogue.turns]
-    words = ner_words(params.filter.spacy_model, ner.status == "ok", some)
-    length = round(texts.prompt + 2 * texts.completion)
-    if gpu:
-        speed = on_gpu(gpu, shape, words, imports)
-    else:
-        train = params.train
-        speed = measure(config, shape, train.lora.rank, train.batch_size, length, words, imports, busy > machine.BUSY)
-    planner = Planner(params, texts, shape, written_out=_on_cpu(gpu) and config.model_type == "llama")
-    found.prices, workers = hosted_terms(params)
-    stages = planner.stages()
-    if _on_cpu(gpu):
-        stages = [replace(each, memory=each.memory + PROCESS) if each.memory else each for each in stages]
-    found.stages, found.texts, found.shape = stages, texts, shape
-    found.speed = replace(speed, workers=workers)
-    found.last = _last_times(root, found.stages) if same else {}
-    found.findings += _capacity(root, params, found.stages, shape, gpu, busy)
+        tokenizer = model_checks.load_source_tokenizer(_base(root, params), root)
+    except (ValueError, OSError):
+        tokenizer = None
+    dialogues, problem = dialogue_checks.load_dialogues(params, root, _is_current(root, params))
+    samples = dialogue_checks.draw_samples(params, dialogues)
+    if problem:
+        examination.findings.append(problem)
+    elif tokenizer is not None:
+        drawn = [*samples["train"], *samples["dev"], *samples["test"]]
+        examination.findings += dialogue_checks.check_lengths(params, dialogues, drawn, tokenizer)
+    characters = dialogue_checks.characters_per_token(dialogues, tokenizer)
+    return dialogue_checks.measure_texts(params, dialogues, samples, characters)
 
 
-def _capacity(
-    root: Path, params: Params, stages: list[Stage], shape: Shape, gpu: str | None, busy: float
-) -> list[Finding]:
-    largest = max(stages, key=lambda stage: 0 if stage.on_cpu and not _on_cpu(gpu) else stage.memory)
-    disk = machine.check_disk(
-        shutil.disk_usage(root).free, disk_bytes(params, shape, copies=not machine.shares_blocks(root))
-    )
+def _estimate(
+    examination: Examination, root: Path, params: Params, texts: Texts, repos: dict[str, HubRepo], gpu: str | None
+) -> None:
+    repo, recorded = repos.get(params.base.name), load_recorded()
+    config, origin = model_size.find_config(_base(root, params), root, repo.parameters if repo else None)
+    speed = GPUS[gpu] if gpu else measure_speed(params.base.dtype)
+    size = model_size.measure_size(config, params.base.dtype, origin, on_cpu=not speed.gpu)
+    current = _is_current(root, params)
+    for stage in plan_stages(params, texts):
+        seconds = estimate_seconds(stage, params, (size.parameters, size.weights), speed, recorded)
+        last = _last_seconds(root, stage) if current else None
+        examination.estimates.append(Estimate(stage, seconds, last, dollars(stage, params)))
+    examination.size, examination.speed, examination.source = size, speed, recorded.source
+    examination.findings.append(machine.check_disk(shutil.disk_usage(root).free, model_size.disk_bytes(params, size)))
+    examination.findings += _check_memory(params, texts, size, speed, gpu)
+
+
+def _check_memory(params: Params, texts: Texts, size: ModelSize, speed: Speed, gpu: str | None) -> list[Finding]:
+    process = 0.0 if speed.gpu else model_size.PROCESS
+    stage, peak = max(memory_peaks(params, texts, size).items(), key=lambda item: item[1])
     if gpu:
-        total = GPUS[gpu].memory * 1e9
-        return [disk, machine.check_memory(total, total, largest.memory, largest.name, f"{gpu.upper()}'s memory")]
-    checks = [disk, machine.check_gpu(params.base.dtype)]
-    if _on_cpu():
-        total, free = machine.memory()
-        checks += [
-            machine.check_memory(total, free, largest.memory, largest.name),
-            machine.check_cpu(params.base.dtype),
-        ]
-    else:
+        return [machine.check_memory(speed.memory, speed.memory, peak, stage, f"{gpu.upper()}'s memory")]
+    dtype = params.base.dtype
+    if speed.gpu:
         import torch
 
         free, total = map(float, torch.cuda.mem_get_info())
-        checks.append(machine.check_memory(total, free, largest.memory, largest.name, "GPU's memory"))
-    return [*checks, machine.check_load(busy)]
+        return [machine.check_gpu(dtype), machine.check_memory(total, free, peak, stage, "GPU's memory")]
+    memory = machine.check_memory(*machine.memory(), peak + process, stage)
+    return [machine.check_gpu(dtype), memory, machine.check_cpu(dtype)]
 
 
-def _on_cpu(gpu: str | None = None) -> bool:
-    """Say whether the processor computes everything."""
-    import torch
+def memory_peaks(params: Params, texts: Texts, size: ModelSize) -> dict[str, float]:
+    """Return the bytes that the three stages with the highest peaks take, beside those of an empty process."""
+    answers = max(source.max_tokens for source in params.generation.sources.values())
+    pair = texts.longest_prompt + 2 * texts.completion + answers
+    evaluation = model_size.evaluation_bytes(
+        size, 2 * params.eval.batch_size, texts.longest_prompt + params.eval.max_new_tokens
+    )
+    peaks = {
+        "train_orpo": model_size.training_bytes(size, params.train.batch_size, pair, params.train.lora.rank),
+        "test_evidence": model_size.evidence_bytes(size, evaluation),
+    }
+    if not params.tune.given:
+        tune = params.tune
+        peaks["tune_challenge"] = model_size.training_bytes(size, tune.batch_size, texts.longest_dialogue, tune.rank)
+    return peaks
 
-    return not gpu and not torch.cuda.is_available()
+
+def dollars(stage: Stage, params: Params) -> float | None:
+    """Return what a stage costs at most; None if a price is not known."""
+    if not stage.hosted:
+        return 0.0
+    price = params.hosted.prices.get(stage.hosted.model)
+    tokens = stage.hosted
+    return (tokens.prompt_tokens * price.input + tokens.completion_tokens * price.output) / 1e6 if price else None
+
+
+def hosted_tokens(stage: Stage) -> int:
+    """Return the tokens of all hosted prompts and, at most, of all hosted answers."""
+    return stage.hosted.prompt_tokens + stage.hosted.completion_tokens if stage.hosted else 0
+
+
+def _base(root: Path, params: Params) -> ModelSource:
+    """Return the base model as fetched if it is here: its files are read faster than a package's."""
+    if _is_current(root, params) and (root / "models/base/tokenizer_config.json").is_file():
+        return ModelSource(source="path", name="models/base")
+    return params.base
 
 
 def _is_current(root: Path, params: Params) -> bool:
-    """Say whether params.yaml has the same parameters, so that data, models and records here may be of this run."""
+    """Return whether params.yaml has the same parameters, so that data and records here are of this run."""
     try:
         return load_params(root / "params.yaml") == params
     except ValueError:
         return False
 
 
-def _last_times(root: Path, stages: list[Stage]) -> dict[str, float]:
-    paths = {stage.name: root / f"data/records/{stage.record}.json" for stage in stages}
-    return {name: read_json(path)["seconds"] for name, path in paths.items() if path.is_file()}
-
-
-def totals(found: Examination, evidence: bool | None = None) -> dict[str, Any]:
-    """Add up stages: those of the main pipeline, of the evidence, or all."""
-    assert found.speed is not None  # noqa: S101  (there are stages)
-    stages = [stage for stage in found.stages if evidence is None or stage.evidence == evidence]
-    costs = [cost(stage, found.prices) for stage in stages]
-    return {
-        "seconds": sum(found.speed.seconds(stage.work) for stage in stages),
-        "starting_seconds": found.speed.starting([stage.work for stage in stages]),
-        "tokens": sum(stage.work.tokens for stage in stages),
-        "hosted_tokens": sum(hosted_tokens(stage) for stage in stages),
-        "dollars": None if None in costs else sum(each for each in costs if each is not None),
-        "memory_bytes": max(stage.memory for stage in stages),
-    }
-
-
-def hosted_tokens(stage: Stage) -> int:
-    """Return the tokens of all prompts and, at most, of all answers."""
-    return sum(asked.prompt_tokens + asked.completion_tokens for asked in stage.work.hosted)
+def _last_seconds(root: Path, stage: Stage) -> float | None:
+    path = root / f"data/records/{stage.record or stage.name}.json"
+    return float(read_json(path)["seconds"]) if path.is_file() else None

@@ -1,4 +1,4 @@
-"""What a check says."""
+"""What a check of the doctor reports."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,13 +8,13 @@ Status = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Outcome of a check.
+    """Result of a check.
 
     Attributes:
-        name: what was looked at, in a word or two.
-        status: `fail` if a run would fail, `warn` if it may, or if it cannot be known.
-        text: what is there.
-        remedy: what to do about it.
+        name: what was checked, in a word or two.
+        status: `fail` if a run would fail, `warn` if it may fail or if nobody can know yet.
+        text: what the check saw.
+        remedy: what to do about it; empty if all is well.
     """
 
     name: str
@@ -23,12 +23,12 @@ class Finding:
     remedy: str = ""
 
 
-def failed(name: str, error: Exception) -> Finding:
-    """Return what an error says: our own name the problem and, after the last semicolon, the remedy."""
+def finding(name: str, text: str, problem: Status | None = None, remedy: str = "") -> Finding:
+    """Return a finding; without a problem its status is `ok` and the remedy is dropped."""
+    return Finding(name, problem or "ok", text, remedy if problem else "")
+
+
+def error_finding(name: str, error: Exception) -> Finding:
+    """Return a failure; our own errors name the problem and, after the last semicolon, the remedy."""
     text, _, remedy = str(error).rpartition("; ")
     return Finding(name, "fail", text or remedy, remedy if text else "")
-
-
-def judged(name: str, text: str, problem: Status | None = None, remedy: str = "") -> Finding:
-    """Return a finding; without a problem all is well and no remedy is needed."""
-    return Finding(name, problem or "ok", text, remedy if problem else "")

@@ -1,4 +1,4 @@
-"""What the hub says about a model or data set, without downloading it and without waiting."""
+"""What the Hugging Face hub reports about a model or data set, without a download."""
 
 import os
 from collections.abc import Callable
@@ -7,53 +7,55 @@ from typing import Any, Literal, NamedTuple
 TIMEOUT = 3.0
 
 
-class Said(NamedTuple):
-    """The hub's word.
+class HubRepo(NamedTuple):
+    """State of a repository of the hub.
 
     Attributes:
-        status: `open` or `granted` if it can be fetched, `gated` if its licence has to be accepted first, `missing` if
+        status: `open` or `granted` if it can be fetched, `gated` if its licence must be accepted first, `missing` if
             there is no such repository or revision (or no right to see it), `offline` if the hub did not answer.
-        parameters: of a model.
-        revision: the commit that the revision means now.
+        parameters: number of parameters of a model, if the hub knows it.
+        revision: the commit that the requested revision means now.
+        quantized: whether the model's config has a `quantization_config`.
     """
 
     status: Literal["open", "granted", "gated", "missing", "offline"]
     parameters: int | None = None
     revision: str | None = None
+    quantized: bool = False
 
 
-def ask(name: str, revision: str | None, token: str | None, kind: Literal["model", "dataset"] = "model") -> Said:
-    """Ask the hub.
+def look_up(name: str, revision: str | None, token: str | None, kind: Literal["model", "dataset"] = "model") -> HubRepo:
+    """Look a repository up.
 
     Args:
         name: id of the repository.
         revision: branch or commit.
-        token: if any; without one, none is sent.
-        kind: of repository.
+        token: access token; without one, none is sent.
+        kind: of the repository.
     """
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     if constants.is_offline_mode() or os.environ.get("HF_HUB_OFFLINE") == "1":
-        return Said("offline")
+        return HubRepo("offline")
     api = HfApi(token=token or False)
     try:
-        look: Callable[..., Any] = api.model_info if kind == "model" else api.dataset_info
-        info = look(name, revision=revision, timeout=TIMEOUT)
+        get_info: Callable[..., Any] = api.model_info if kind == "model" else api.dataset_info
+        info = get_info(name, revision=revision, timeout=TIMEOUT)
     except GatedRepoError:
-        return Said("gated")
+        return HubRepo("gated")
     except (RepositoryNotFoundError, RevisionNotFoundError):
-        return Said("missing")
+        return HubRepo("missing")
     except Exception:
-        return Said("offline")
-    weights = getattr(info, "safetensors", None)
-    parameters = weights.total if weights else None
+        return HubRepo("offline")
+    weights, config = getattr(info, "safetensors", None), getattr(info, "config", None) or {}
+    repo = HubRepo("open", weights.total if weights else None, info.sha, bool(config.get("quantization_config")))
     if not info.gated:
-        return Said("open", parameters, info.sha)
+        return repo
     try:
         api.auth_check(name, repo_type=kind)
     except HfHubHTTPError:
-        return Said("gated", parameters, info.sha)
+        return repo._replace(status="gated")
     except Exception:
-        return Said("offline", parameters, info.sha)
-    return Said("granted", parameters, info.sha)
+        return repo._replace(status="offline")
+    return repo._replace(status="granted")

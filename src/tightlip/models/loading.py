@@ -43,9 +43,10 @@ def check_config(path: Path) -> None:
     """Check, before memory is taken for it, that a model's config asks for no more than its files hold.
 
     Raises:
-        ValueError: it asks for more layers or wider ones, or for a model that does not load.
+        ValueError: it asks for more layers or wider ones, for quantized weights, or for a model that does not load.
     """
     tensors, config = find_tensors(path), read_json(path / "config.json")
+    check_quantization(config, str(path))
     layers = config.get("num_hidden_layers", 0) if isinstance(config, dict) else None
     fits = isinstance(layers, int) and layers <= len(tensors)
     if fits:
@@ -56,6 +57,23 @@ def check_config(path: Path) -> None:
         fits = sum(weight.numel() for weight in model.parameters()) <= 2 * held  # files hold shared weights once
     if not fits:
         raise ValueError(f"{path}: config.json asks for a larger model than its files hold; fetch the model again")
+
+
+def check_quantization(config: Any, name: str) -> None:
+    """Check that a model's weights are not quantized: nothing here trains quantized weights, or subtracts them.
+
+    Args:
+        config: content of `config.json`.
+        name: what the error calls the model.
+
+    Raises:
+        ValueError: the config has a `quantization_config`.
+    """
+    if isinstance(config, dict) and config.get("quantization_config") is not None:
+        raise ValueError(
+            f"{name}: config.json has a quantization_config, and quantized weights cannot be trained here; "
+            "take the model with its weights in float32, float16 or bfloat16"
+        )
 
 
 def _load(path: Path, dtype: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -85,20 +86,33 @@ def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, Sto
         ValueError: a tensor is missing, extra, or of another shape in the tuned model, or of a type beyond `DTYPES`.
     """
     base_tensors, tuned_tensors = find_tensors(base), find_tensors(tuned)
-    for kind, names in (
-        ("misses", set(base_tensors) - set(tuned_tensors)),
-        ("has the extra", set(tuned_tensors) - set(base_tensors)),
-    ):
+    same_tensors(
+        {key: stored.shape for key, stored in base_tensors.items()},
+        {key: stored.shape for key, stored in tuned_tensors.items()},
+        name,
+    )
+    return base_tensors, tuned_tensors
+
+
+def same_tensors(base: Mapping[str, list[int]], tuned: Mapping[str, list[int]], name: str) -> None:
+    """Check that two models have the same tensors.
+
+    Args:
+        base, tuned: shapes by the tensors' names.
+        name: what the error calls the tuned model.
+
+    Raises:
+        ValueError: a tensor is missing, extra, or of another shape in the tuned model.
+    """
+    for kind, names in (("misses", set(base) - set(tuned)), ("has the extra", set(tuned) - set(base))):
         if names:
             raise ValueError(
                 f"{name}: the tuned model {kind} tensor {min(names)} ({len(names)} in all); "
                 "base and tuned model must be of one architecture"
             )
-    for tensor in base_tensors:
-        shapes = base_tensors[tensor].shape, tuned_tensors[tensor].shape
-        if shapes[0] != shapes[1]:
+    for tensor in base:
+        if base[tensor] != tuned[tensor]:
             raise ValueError(
-                f"{name}: tensor {tensor}: shape {shapes[0]} in the base but {shapes[1]} in the tuned model; "
+                f"{name}: tensor {tensor}: shape {base[tensor]} in the base but {tuned[tensor]} in the tuned model; "
                 "the models must be of one architecture"
             )
-    return base_tensors, tuned_tensors
