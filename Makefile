@@ -12,7 +12,7 @@ export TOKENIZERS_PARALLELISM := false
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup params repro evidence test test-fast mutants fuzz lint bench soak check-lock ui clean
+.PHONY: help setup params repro evidence test test-fast mutants fuzz lint bench soak check-lock check-figures ui clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ soak: $(STAMP)  ## kill a small pipeline at random moments until it ends, and co
 
 check-lock: $(STAMP)  ## check that dvc.lock and metrics/ come from the committed code and params
 	@$(BIN)/python -m tightlip.check_lock
+
+check-figures: $(STAMP)  ## check that dvc.lock and metrics/ come from the code of the commit that a run was committed in
+	@$(BIN)/python -m tightlip.check_lock --of-run
 
 ui: $(STAMP)  ## browse runs, tables and registered models in MLflow at http://127.0.0.1:5000 (or PORT=…)
 	@echo "The rows of the tables: http://127.0.0.1:$(or $(PORT),5000)/#/experiments/1/runs?viewStateShareKey=rows"

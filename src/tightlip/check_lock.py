@@ -1,15 +1,21 @@
-"""`python -m tightlip.check_lock`: do dvc.lock and metrics/ come from the code and params in the tree.
+"""`python -m tightlip.check_lock [--of-run]`: check which code and params dvc.lock and metrics/ come from.
 
-`dvc status` asks for models and data that a fresh clone does not have. This compares only what git holds: the hashes
-of code, the values of params, and the hashes of the committed metrics.
+`dvc status` needs models and data that a fresh clone does not have. This compares only files in git: the hashes of
+code, the values of params, and the hashes of the committed metrics.
+
+Without an option they must come from the tree as it is. With `--of-run` they must come from the tree of the commit that
+last changed them, and stages whose code has changed since are counted.
 """
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+FIGURES = ("dvc.lock", "evidence/dvc.lock", "metrics")
 
 
 def problems(root: Path) -> list[str]:
@@ -21,12 +27,12 @@ def problems(root: Path) -> list[str]:
     }
     with Repo(str(root)) as repo:
         stages = {stage.addressing: stage for stage in repo.index.stages if hasattr(stage, "cmd")}
-        found = [f"{name}: in dvc.lock but not in dvc.yaml" for name in sorted(set(lock) - set(stages))]
-        found += [f"{name}: in dvc.yaml but not in dvc.lock" for name in sorted(set(stages) - set(lock))]
+        lines = [f"{name}: in dvc.lock but not in dvc.yaml" for name in sorted(set(lock) - set(stages))]
+        lines += [f"{name}: in dvc.yaml but not in dvc.lock" for name in sorted(set(stages) - set(lock))]
         tracked = _tracked(root)
         for name in sorted(set(stages) & set(lock)):
-            found += [f"{name}: {problem}" for problem in _compare(stages[name], lock[name], tracked)]
-    return found
+            lines += [f"{name}: {problem}" for problem in _compare(stages[name], lock[name], tracked)]
+    return lines
 
 
 def _locked(path: Path) -> dict[str, Any]:
@@ -39,20 +45,20 @@ def _tracked(root: Path) -> set[str]:
 
 
 def _compare(stage: Any, entry: dict[str, Any], tracked: set[str]) -> list[str]:
-    found = [] if stage.cmd == entry["cmd"] else ["the command changed"]
+    changes = [] if stage.cmd == entry["cmd"] else ["the command changed"]
     locked = {item["path"]: item for kind in ("deps", "outs") for item in entry.get(kind, [])}
     locked_params: dict[str, Any] = entry.get("params", {}).get("params.yaml", {})
     for item in (*stage.deps, *stage.outs):
         path = item.def_path
         if hasattr(item, "params"):
             now = item.read_params()
-            wanted = {key: now.get(key) for key in item.params}
-            found += [f"param {key} changed" for key, value in wanted.items() if locked_params.get(key) != value]
+            values = {key: now.get(key) for key in item.params}
+            changes += [f"param {key} changed" for key, value in values.items() if locked_params.get(key) != value]
         elif path not in locked:
-            found.append(f"{path} is not in dvc.lock")
+            changes.append(f"{path} is not in dvc.lock")
         elif any(name == path or name.startswith(f"{path}/") for name in tracked):
-            found += _hash_differs(item, locked[path])
-    return found
+            changes += _hash_differs(item, locked[path])
+    return changes
 
 
 def _hash_differs(item: Any, locked: dict[str, Any]) -> list[str]:
@@ -61,14 +67,49 @@ def _hash_differs(item: Any, locked: dict[str, Any]) -> list[str]:
     return [] if item.get_hash().value == locked["md5"] else [f"{item.def_path} changed"]
 
 
+def run_commit(root: Path) -> str:
+    """Return the commit that last changed dvc.lock or metrics/: the one that a run was committed in.
+
+    Raises:
+        ValueError: they have uncommitted changes, or the history does not reach back to that commit.
+    """
+    if _git(root, "status", "--porcelain", "--", *FIGURES):
+        raise ValueError("dvc.lock or metrics/ have uncommitted changes; commit the run, or restore them with git")
+    commit = _git(root, "log", "-1", "--format=%H", "--", *FIGURES)
+    if not commit or _git(root, "rev-parse", "--is-shallow-repository") == "true":
+        raise ValueError("the history is cut off; fetch all of it with `git fetch --unshallow`")
+    return commit
+
+
+def problems_of_run(root: Path, commit: str) -> list[str]:
+    """Return the problems of dvc.lock and metrics/ in the tree of a commit."""
+    with tempfile.TemporaryDirectory() as folder:
+        _git(root, "clone", "-q", "--shared", "--no-checkout", str(root), folder)
+        _git(Path(folder), "checkout", "-q", commit)
+        return problems(Path(folder))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True)  # noqa: S603, S607
+    return done.stdout.strip()
+
+
 def main() -> None:
     """Print the problems and exit with 1 if there are any."""
-    found = problems(Path.cwd())
-    for line in found:
+    root, of_run = Path.cwd(), "--of-run" in sys.argv[1:]
+    try:
+        commit = run_commit(root) if of_run else ""
+    except ValueError as error:
+        sys.exit(str(error))
+    lines = problems_of_run(root, commit) if of_run else problems(root)
+    for line in lines:
         sys.stderr.write(line + "\n")
-    if found:
+    if lines:
         sys.exit("dvc.lock and metrics/ are not from this code: run `make repro`, `make evidence` and commit all")
-    sys.stdout.write("dvc.lock and metrics/ agree with code and params\n")
+    changed = {line.split(": ")[0] for line in problems(root)} if of_run else set()
+    sys.stdout.write(f"dvc.lock and metrics/ agree with code and params{f' of commit {commit[:7]}' if of_run else ''}\n")
+    if changed:
+        sys.stdout.write(f"{len(changed)} stages have changed since; `make repro` and `make evidence` run them again\n")
 
 
 if __name__ == "__main__":
