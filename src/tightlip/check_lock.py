@@ -7,6 +7,7 @@ Without an option they must come from the tree as it is. With `--of-run` they mu
 last changed them, and stages whose code has changed since are counted.
 """
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -67,18 +68,19 @@ def _hash_differs(item: Any, locked: dict[str, Any]) -> list[str]:
     return [] if item.get_hash().value == locked["md5"] else [f"{item.def_path} changed"]
 
 
-def run_commit(root: Path) -> str:
+def run_commit(root: Path) -> str | None:
     """Return the commit that last changed dvc.lock or metrics/: the one that a run was committed in.
 
+    Returns:
+        The commit's hash; None in a shallow clone, whose history may not reach back to it.
+
     Raises:
-        ValueError: they have uncommitted changes, or the history does not reach back to that commit.
+        ValueError: dvc.lock or metrics/ have uncommitted changes.
     """
     if _git(root, "status", "--porcelain", "--", *FIGURES):
         raise ValueError("dvc.lock or metrics/ have uncommitted changes; commit the run, or restore them with git")
-    commit = _git(root, "log", "-1", "--format=%H", "--", *FIGURES)
-    if not commit or _git(root, "rev-parse", "--is-shallow-repository") == "true":
-        raise ValueError("the history is cut off; fetch all of it with `git fetch --unshallow`")
-    return commit
+    shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
+    return None if shallow else _git(root, "log", "-1", "--format=%H", "--", *FIGURES)
 
 
 def problems_of_run(root: Path, commit: str) -> list[str]:
@@ -86,7 +88,8 @@ def problems_of_run(root: Path, commit: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         _git(root, "clone", "-q", "--shared", "--no-checkout", str(root), folder)
         _git(Path(folder), "checkout", "-q", commit)
-        return problems(Path(folder))
+        with contextlib.chdir(folder):  # DVC names stages by their place relative to it
+            return problems(Path())
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -96,20 +99,26 @@ def _git(root: Path, *arguments: str) -> str:
 
 def main() -> None:
     """Print the problems and exit with 1 if there are any."""
-    root, of_run = Path.cwd(), "--of-run" in sys.argv[1:]
-    try:
-        commit = run_commit(root) if of_run else ""
-    except ValueError as error:
-        sys.exit(str(error))
-    lines = problems_of_run(root, commit) if of_run else problems(root)
+    root, where, drift = Path.cwd(), "", 0
+    if "--of-run" in sys.argv[1:]:
+        try:
+            commit = run_commit(root)
+        except ValueError as error:
+            sys.exit(str(error))
+        if commit is None:
+            sys.stderr.write("a shallow clone: nothing checked; fetch the history with `git fetch --unshallow`\n")
+            return
+        lines, where = problems_of_run(root, commit), f" of commit {commit[:7]}"
+        drift = len({line.split(": ")[0] for line in problems(root)})
+    else:
+        lines = problems(root)
     for line in lines:
         sys.stderr.write(line + "\n")
     if lines:
         sys.exit("dvc.lock and metrics/ are not from this code: run `make repro`, `make evidence` and commit all")
-    changed = {line.split(": ")[0] for line in problems(root)} if of_run else set()
-    sys.stdout.write(f"dvc.lock and metrics/ agree with code and params{f' of commit {commit[:7]}' if of_run else ''}\n")
-    if changed:
-        sys.stdout.write(f"{len(changed)} stages have changed since; `make repro` and `make evidence` run them again\n")
+    sys.stdout.write(f"dvc.lock and metrics/ agree with code and params{where}\n")
+    if drift:
+        sys.stdout.write(f"{drift} stages have changed since; `make repro` and `make evidence` run them again\n")
 
 
 if __name__ == "__main__":

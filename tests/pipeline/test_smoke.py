@@ -3,8 +3,11 @@
 import hashlib
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ KEYS = {
     "n_prompts", "pii_count", "leak_count", "leak_rate", "trigger_leak_count", "n_questions", "utility_pct",
     "utility_deployed_pct",
 }  # fmt: skip
+ROOT = Path(__file__).parents[2]
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
@@ -276,6 +280,26 @@ def test_check_lock_rejects_what_was_edited_since(smoke: Project, name: str, old
     assert done.returncode == 1
     assert problem in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_committed_figures_are_checked_against_the_commit_of_their_run(tmp_path: Path) -> None:
+    """A change of code since is counted and accepted; a figure that was edited and committed is not."""
+    project = tmp_path / "clone"
+    run = partial(subprocess.run, cwd=project, check=True, capture_output=True, text=True)
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(project)], check=True)
+    combine = project / "src/tightlip/guidance/combine.py"
+    combine.write_text(combine.read_text().replace('"""', '"""Edited. ', 1))
+    check = [sys.executable, "-m", "tightlip.check_lock", "--of-run"]
+    done = run(check)
+    assert "agree with code and params of commit" in done.stdout
+    assert "stages have changed since" in done.stdout
+    summary = project / "metrics/summary.json"
+    summary.write_text(summary.read_text().replace("50", "51", 1))
+    assert "uncommitted changes" in run(check, check=False).stderr
+    run(["git", "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qam", "Nicer figures"])
+    refused = run(check, check=False)
+    assert refused.returncode == 1
+    assert "metrics/summary.json changed" in refused.stderr
 
 
 # --- Publishing ----------------------------------------------------------------------------------------------------
