@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.dialogues.training_split import training_dialogues
@@ -36,7 +37,7 @@ def main() -> int:
                 load_model("models/base"), tokenizer, train, work, settings, seed=params.seed,
                 save_seconds=params.train.save_seconds,
             )  # fmt: skip
-            model.save_pretrained(out)
+            model.to(getattr(torch, params.base.dtype)).save_pretrained(out)
             tokenizer.save_pretrained(out)
     with atomic_file("metrics/curves/ch.csv") as path:
         pd.DataFrame(history).to_csv(path, index=False)

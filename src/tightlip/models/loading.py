@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tightlip.cpu.attention import GROUPED
+from tightlip.cpu.precision import widen
 from tightlip.failures import remedy
 from tightlip.files import read_json
 from tightlip.models.model_files import need_file, reason
@@ -21,7 +22,7 @@ def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path |
 
     Args:
         path: directory with config and safetensors.
-        dtype: `float32` or `bfloat16`; None keeps the stored type.
+        dtype: `float32` or `bfloat16`; None takes the stored type. Where bfloat16 is emulated it becomes float32.
         adapter: directory of a PEFT adapter to attach and merge into the weights in memory.
 
     Raises:
@@ -33,7 +34,7 @@ def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path |
     model = _load(path, "auto" if dtype is None else getattr(torch, dtype))
     if adapter is not None:
         model = _attach(model, Path(adapter))
-    model = model.to(device()).eval()
+    model = widen(model.to(device())).eval()
     if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(GROUPED)
     return model

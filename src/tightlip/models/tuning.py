@@ -9,6 +9,7 @@ from peft import LoraConfig
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from tightlip.cpu.lora import attach_lora
+from tightlip.cpu.precision import computes_bfloat16
 from tightlip.models.checkpoints import train
 from tightlip.models.encoding import encode_completion, encode_prompt, fit_messages
 from tightlip.models.packing import Group, Packed, pack, run
@@ -59,7 +60,7 @@ class _AnswerTrainer(Trainer):
     """The library's trainer; only labelled tokens pass the head."""
 
     def compute_loss(self, model: Any, inputs: Packed, *_: Any, **__: Any) -> torch.Tensor:
-        with torch.autocast(inputs["targets"].device.type, dtype=torch.bfloat16):
+        with torch.autocast(inputs["targets"].device.type, dtype=torch.bfloat16, enabled=self.args.bf16):
             hidden = run(model, inputs).flatten(0, 1)[inputs["scored"]]
             return -token_logps(model, hidden, inputs["targets"]).mean()
 
@@ -96,7 +97,7 @@ def tune(
     arguments = TrainingArguments(
         output_dir=str(work), num_train_epochs=settings.epochs, per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0,
-        bf16=True, seed=seed,
+        bf16=computes_bfloat16(model), seed=seed,
         data_seed=seed, logging_steps=5, save_strategy="no", report_to=[], remove_unused_columns=False,
         train_sampling_strategy="group_by_length", dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip

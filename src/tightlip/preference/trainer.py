@@ -22,6 +22,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from tightlip.cpu.lora import attach_lora
+from tightlip.cpu.precision import computes_bfloat16
 from tightlip.files import atomic_dir
 from tightlip.models.checkpoints import train as train_on
 from tightlip.models.packing import PADDING, PROMPT, Group, Packed, pack, part_means, run
@@ -201,8 +202,9 @@ def train_orpo(
         per_device_eval_batch_size=settings.batch_size, learning_rate=variant.learning_rate or settings.learning_rate,
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": settings.min_learning_rate_ratio}, warmup_steps=0,
-        max_grad_norm=settings.max_grad_norm, beta=beta, disable_dropout=lora.dropout == 0, bf16=True, seed=seed,
-        data_seed=seed, logging_steps=5, eval_strategy="epoch", save_strategy="no", report_to=[],
+        max_grad_norm=settings.max_grad_norm, beta=beta, disable_dropout=lora.dropout == 0,
+        bf16=computes_bfloat16(model), seed=seed, data_seed=seed, logging_steps=5, eval_strategy="epoch",
+        save_strategy="no", report_to=[],
         remove_unused_columns=False, activation_checkpointing=False, dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
