@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-FIGURES = ("dvc.lock", "evidence/dvc.lock", "metrics")
+RUN_FILES = ("dvc.lock", "evidence/dvc.lock", "metrics")
 
 
 def problems(root: Path) -> list[str]:
@@ -77,10 +77,10 @@ def run_commit(root: Path) -> str | None:
     Raises:
         ValueError: dvc.lock or metrics/ have uncommitted changes.
     """
-    if _git(root, "status", "--porcelain", "--", *FIGURES):
+    if _git(root, "status", "--porcelain", "--", *RUN_FILES):
         raise ValueError("dvc.lock or metrics/ have uncommitted changes; commit the run, or restore them with git")
     shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
-    return None if shallow else _git(root, "log", "-1", "--format=%H", "--", *FIGURES)
+    return None if shallow else _git(root, "log", "-1", "--format=%H", "--", *RUN_FILES)
 
 
 def problems_of_run(root: Path, commit: str) -> list[str]:

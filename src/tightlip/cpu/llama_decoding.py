@@ -79,12 +79,12 @@ class LlamaRows:
         needed = -(-max(self.lengths) // COLUMNS) * COLUMNS
         if len(self.lengths) <= rows and 3 * columns // 4 <= needed <= columns:
             return
-        kept = min(columns, needed)
+        shared_columns = min(columns, needed)
         for number, old in enumerate(self.cache):
             new = old.new_empty(two, max(len(self.lengths), rows), groups, needed, size)
-            new[:, :rows, :, :kept] = old[..., :kept, :]
+            new[:, :rows, :, :shared_columns] = old[..., :shared_columns, :]
             # What no row has written yet is weighted with 0, and must be finite.
-            new[:, :rows, :, kept:] = 0
+            new[:, :rows, :, shared_columns:] = 0
             new[:, rows:] = 0
             self.cache[number] = new
 

@@ -28,13 +28,13 @@ class Speed:
     Attributes:
         flops: operations per second of bfloat16 products.
         bandwidth: bytes of memory that a GPU reads per second; 0 for a CPU.
-        note: how it is known, for the report.
+        origin: how it is known, for the report.
         memory: bytes of memory of a GPU in the table.
     """
 
     flops: float
     bandwidth: float
-    note: str
+    origin: str
     memory: float = 0
 
     @property
@@ -56,8 +56,8 @@ UNCERTAIN = "expect between half and twice these times"
 
 
 def _data_sheet(name: str, tflops: float, bandwidth: float, memory: float) -> Speed:
-    note = f"{name}'s data sheet, not measured; {UNCERTAIN}"
-    return Speed(tflops * 1e12, bandwidth * 1e12, note, memory * 1e9)
+    origin = f"{name}'s data sheet, not measured; {UNCERTAIN}"
+    return Speed(tflops * 1e12, bandwidth * 1e12, origin, memory * 1e9)
 
 
 GPUS = {
@@ -91,8 +91,8 @@ def measure_speed(dtype: str) -> Speed:
     if gpu:
         return Speed(flops, bandwidth, f"{flops / 1e12:.0f} TFLOP/s measured; {UNCERTAIN}")
     gain = threads**SCALING
-    note = f"{flops * gain / 1e9:.0f} GFLOP/s on {threads} CPU threads, measured on one of them"
-    return Speed(flops * gain, 0, note)
+    origin = f"{flops * gain / 1e9:.0f} GFLOP/s on {threads} CPU threads, measured on one of them"
+    return Speed(flops * gain, 0, origin)
 
 
 def _seconds(action: Callable[[], object], gpu: bool) -> float:

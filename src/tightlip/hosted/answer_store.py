@@ -190,11 +190,11 @@ class AnswerStore:
         rows = self._db.execute(
             f"SELECT purpose, model, nano, unpriced, {', '.join(fields)} FROM ledger ORDER BY purpose, model"  # noqa: S608
         )
-        found: dict[str, dict[str, dict[str, Any]]] = {}
+        ledger: dict[str, dict[str, dict[str, Any]]] = {}
         for purpose, model, nano, unpriced, *counts in rows:
             cost = None if unpriced else nano / NANO
-            found.setdefault(purpose, {})[model] = dict(zip(fields, counts, strict=True)) | {"cost_dollars": cost}
-        return found
+            ledger.setdefault(purpose, {})[model] = dict(zip(fields, counts, strict=True)) | {"cost_dollars": cost}
+        return ledger
 
     def _end(self, attempt: int, cost: int | None, **counts: int) -> None:
         purpose, model = self._db.execute("SELECT purpose, model FROM attempts WHERE id = ?", (attempt,)).fetchone()

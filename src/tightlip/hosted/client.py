@@ -201,12 +201,12 @@ def read_completion(completion: Any, request: Request) -> Reply:
     return reply
 
 
-def same_model(asked: str, answered: str) -> bool:
+def same_model(requested: str, answered: str) -> bool:
     """Whether a model is the one that was asked for, or a dated snapshot of it."""
-    return bool(re.fullmatch(re.escape(asked) + _SNAPSHOT, answered, re.IGNORECASE))
+    return bool(re.fullmatch(re.escape(requested) + _SNAPSHOT, answered, re.IGNORECASE))
 
 
-def seconds_asked(headers: Mapping[str, str], now: datetime) -> float | None:
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Read for how long the endpoint wants to be left alone: Retry-After in seconds or as a date."""
     text = headers.get("retry-after-ms", "")
     if re.fullmatch(r"\d+(\.\d+)?", text):
@@ -237,7 +237,7 @@ def _refused(error: Any) -> Reply:
     remedy = REMEDIES.get(status, "try again later" if again else "check model, mode and base_url")
     raise Failure(
         f"answered {status}; {remedy}", again=again, charged=status >= 500, paused=status == 429,
-        wait=seconds_asked(error.response.headers, datetime.now(UTC)),
+        wait=retry_after(error.response.headers, datetime.now(UTC)),
     ) from None  # fmt: skip
 
 

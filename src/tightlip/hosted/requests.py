@@ -21,11 +21,11 @@ TRIES = 10
 BACKOFF_SECONDS, MOST_SECONDS = 1.0, 60.0
 """The wait before try n + 1 is drawn between 0 and 2ⁿ⁻¹ seconds, a minute at most (full jitter)."""
 
-MOST_ASKED_SECONDS = 300.0
+MAX_RETRY_AFTER = 300.0
 """A Retry-After beyond this is cut: by then it is worth a look whether the endpoint is back."""
 
 
-def ask(requests: Sequence[Request], endpoint: Endpoint, settings: Hosted, *, purpose: str) -> list[Reply]:
+def send_requests(requests: Sequence[Request], endpoint: Endpoint, settings: Hosted, *, purpose: str) -> list[Reply]:
     """Get an answer to every request, in order; those that were ever paid for come out of the project's store.
 
     An answer is on the disk before anything else happens to it. If a request fails for good, those under way are
@@ -47,15 +47,15 @@ def ask(requests: Sequence[Request], endpoint: Endpoint, settings: Hosted, *, pu
         try:
             missing = {key: request for key, request in by_key.items() if store.get(key) is None}
             for model in dict.fromkeys(request.model for request in requests):
-                asked = sum(request.model == model for request in missing.values())
-                store.hit(purpose, model, sum(request.model == model for request in requests) - asked)
+                retry_seconds = sum(request.model == model for request in missing.values())
+                store.hit(purpose, model, sum(request.model == model for request in requests) - retry_seconds)
             if missing:
                 asyncio.run(_ask_all(missing, endpoint, settings, store, purpose))
-            found = {key: store.get(key) for key in by_key}
+            stored = {key: store.get(key) for key in by_key}
         finally:
             store.settle()
             write_json(LEDGER, store.ledger())
-    return [reply for request in requests if (reply := found[request_key(request, endpoint)]) is not None]
+    return [reply for request in requests if (reply := stored[request_key(request, endpoint)]) is not None]
 
 
 def request_key(request: Request, endpoint: Endpoint) -> str:
@@ -71,7 +71,7 @@ def cost(price: Price | None, prompt_tokens: int, completion_tokens: int) -> int
     return math.ceil(round((prompt_tokens * price.input + completion_tokens * price.output) * (NANO // 10**6), 6))
 
 
-def backoff(tried: int, asked: float | None, rng: random.Random) -> float:
+def backoff(tried: int, retry_seconds: float | None, rng: random.Random) -> float:
     """Return how many seconds to wait before the next try.
 
     Args:
@@ -80,7 +80,7 @@ def backoff(tried: int, asked: float | None, rng: random.Random) -> float:
         rng: draws the jitter.
     """
     drawn = rng.uniform(0, min(MOST_SECONDS, BACKOFF_SECONDS * 2 ** (tried - 1)))
-    return drawn if asked is None else min(asked, MOST_ASKED_SECONDS) + drawn
+    return drawn if retry_seconds is None else min(retry_seconds, MAX_RETRY_AFTER) + drawn
 
 
 @dataclass

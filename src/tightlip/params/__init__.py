@@ -121,9 +121,9 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _prices_known(self) -> "Params":
-        asked = {source.model for source in self.generation.sources.values() if source.hosted}
+        hosted_models = {source.model for source in self.generation.sources.values() if source.hosted}
         judge = self.eval.questions.judge
-        missing = (asked | ({judge.model} if judge else set())) - set(self.hosted.prices)
+        missing = (hosted_models | ({judge.model} if judge else set())) - set(self.hosted.prices)
         if self.hosted.max_cost is not None and missing:
             raise ValueError(f"hosted.prices: {min(missing)} has no price; without one, hosted.max_cost cannot be kept")
         return self
@@ -160,7 +160,7 @@ def _known(names: Any, known: dict[str, Any], where: str, defined: str) -> None:
             raise ValueError(f"{where}: {name!r} is not defined in {defined} ({', '.join(known)})")
 
 
-def pick(named: dict[str, Item], name: str, where: str) -> Item:
+def find_named(named: dict[str, Item], name: str, where: str) -> Item:
     """Return a named entry of a block.
 
     Raises:

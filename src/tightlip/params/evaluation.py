@@ -145,11 +145,11 @@ class Eval(Block):
             ValueError: there are none.
         """
         rows = self.rows()
-        found = [row for row in rows if row.checkpoint == checkpoint]
-        if not found:
+        rows_found = [row for row in rows if row.checkpoint == checkpoint]
+        if not rows_found:
             known = ", ".join(dict.fromkeys(row.checkpoint for row in rows))
             raise ValueError(f"eval: no row has the weights {checkpoint!r}; there are {known}")
-        return found
+        return rows_found
 
     def candidates(self) -> list[TableRow]:
         """Return the rows among which dev chooses."""

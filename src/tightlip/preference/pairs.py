@@ -10,7 +10,9 @@ Fit = Callable[[Sequence[Message], str], tuple[Message, ...]]
 """Truncates messages, given the prefix, to the token limit."""
 
 
-def select(answers: Mapping[str, Sequence[FilteredAnswer]], limit: int | None, seed: int) -> list[FilteredAnswer]:
+def select_answers(
+    answers: Mapping[str, Sequence[FilteredAnswer]], limit: int | None, seed: int
+) -> list[FilteredAnswer]:
     """Draw accepted answers, the sources in turn, so that no source crowds out another.
 
     Args:
@@ -42,7 +44,7 @@ def select(answers: Mapping[str, Sequence[FilteredAnswer]], limit: int | None, s
     return sorted(drawn, key=lambda answer: (answer.sample_id, answer.source, answer.candidate))
 
 
-def draw(answers: Sequence[BenignAnswer], count: int, seed: int) -> list[BenignAnswer]:
+def sample_benign(answers: Sequence[BenignAnswer], count: int, seed: int) -> list[BenignAnswer]:
     """Draw benign answers.
 
     Raises:
@@ -65,8 +67,8 @@ def benign_pairs(answers: Sequence[BenignAnswer], conditions: Sequence[Condition
         answers: that the base model gave itself.
         conditions: as for `build_pairs`.
     """
-    asked = [(f"{row.id}/asked", row.question, row) for row in answers]
-    asked += [(f"{row.id}/told", f"{row.answer} {row.question}", row) for row in answers[::2]]
+    prompts = [(f"{row.id}/asked", row.question, row) for row in answers]
+    prompts += [(f"{row.id}/told", f"{row.answer} {row.question}", row) for row in answers[::2]]
     return [
         Pair(
             id=f"{name}/0/{condition}",
@@ -78,7 +80,7 @@ def benign_pairs(answers: Sequence[BenignAnswer], conditions: Sequence[Condition
             chosen=row.answer,
             rejected=row.blanked,
         )
-        for name, text, row in asked
+        for name, text, row in prompts
         for condition in conditions
     ]
 
