@@ -77,7 +77,10 @@ def measure_speed(dtype: str) -> Speed:
     """
     import torch
 
+    from tightlip.cpu.precision import has_bfloat16
+
     gpu, threads = torch.cuda.is_available(), torch.get_num_threads()
+    dtype = dtype if has_bfloat16() else "float32"  # what models compute in on such a machine
     tokens, inner, outer = (8 * number for number in SHAPE) if gpu else SHAPE
     options = {"dtype": getattr(torch, dtype), "device": "cuda" if gpu else "cpu"}
     torch.set_num_threads(1)
