@@ -1,4 +1,4 @@
-"""What goes wrong on a machine, not in our code: full disks, missing rights, too little memory; said in one line."""
+"""Errors of the machine, not of our code, in one line: full disks, missing rights, too little memory."""
 
 import errno
 import shutil
@@ -10,7 +10,7 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 def remedy(error: BaseException) -> str | None:
-    """Say in one line what is wrong with the machine and what to do; None if the error is another one.
+    """Say in one line what is wrong with the machine and what to do; None for other errors.
 
     Libraries wrap such errors in types of their own, so words decide where there is no number.
     """

@@ -1,7 +1,7 @@
-"""Mending what a killed `dvc` leaves half-written: `dvc.lock`, which it does not write atomically, and its rwlock.
+"""Repairs what a killed `dvc` leaves half-written: `dvc.lock`, which it does not write atomically, and its rwlock.
 
-Every stage keeps a copy of the lock files as they are when it starts; `make repro` mends before it calls DVC. What the
-copy does not know yet is run again, which is cheap where a stage keeps its work in scratch.
+Every stage copies the lock files as they are when it starts; `make repro` repairs before it calls DVC. Stages that the
+copy lacks run again, which is cheap where a stage's results are cached.
 """
 
 import json
@@ -37,7 +37,7 @@ def keep_locks(root: Path = Path()) -> None:
 
 
 def repair(root: Path = Path()) -> list[str]:
-    """Put the copies in the place of torn lock files, and drop a torn rwlock; return what was mended."""
+    """Put the copies in the place of torn lock files, and drop a torn rwlock; return their names."""
     mended = []
     for name in LOCKS:
         if (root / name).is_file() and not whole(root / name) and (root / COPIES / name).is_file():
@@ -55,7 +55,7 @@ def repair(root: Path = Path()) -> list[str]:
 
 @click.command()
 def main() -> None:
-    """Mend what a killed dvc left half-written."""
+    """Repair files that a killed dvc left half-written."""
     for name in repair():
         click.echo(f"{name}: left half-written by a killed dvc; mended")
 

@@ -94,7 +94,7 @@ def to_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 Blocks = list[tuple[Tensor, Tensor]]
-"""Per block of queries what its backward pass needs: the queries, shape (N, H / G · Q, D), and their weights."""
+"""Tensors for the backward pass of each block of queries: the queries, shape (N, H / G · Q, D), and their weights."""
 
 
 def attend(
@@ -107,7 +107,7 @@ def attend(
         key_NSD, value_NSD: keys and values.
         bias: from `to_bias`, shape (B or 1, 1, L, S).
         block: queries that share a product and see no key after the last of them; L, if they may.
-        kept: takes what `attend_backward` needs; None keeps nothing.
+        saved: takes the tensors that `attend_backward` needs; None saves nothing.
 
     Returns:
         The attended values, shape (B, L, H, D).

@@ -42,15 +42,15 @@ class _Low(NamedTuple):
 
 @dataclass(frozen=True)
 class _Run:
-    """What a run needs beside hidden states and adapters.
+    """Inputs of a run other than hidden states and adapters.
 
     Attributes:
         weights: per layer and set the frozen weights, shape (O, I) each.
         norms: per layer both norms.
         shape: B, L, H, G, D.
-        turn, query_turn: cosines and sines, shape (B, 1, L, D / 2); for queries they also scale the scores.
+        rotary, query_rotary: cosines and sines, shape (B, 1, L, D / 2); for queries they also scale the scores.
         bias: of the scores, shape (B, 1, L, S).
-        shared: keys and values of what comes before every row.
+        shared: keys and values of the beginning that all rows share.
         scaling: of the adapters' output.
     """
 
@@ -65,7 +65,7 @@ class _Run:
 
 
 class _Saved(NamedTuple):
-    """What the backward pass of a layer needs, in the order of the forward pass; `low` is x Aᵀ · scaling per set."""
+    """Tensors for the backward pass of a layer, in the order of the forward pass; `low` is x Aᵀ · scaling per set."""
 
     x_TC: Tensor
     factor_T1: Tensor
@@ -246,7 +246,7 @@ class _Layers(torch.autograd.Function):
         sets, grad_sets, grad_TC = _sets(low), _sets(grad_low), grads[0]
         for number in reversed(range(len(run.weights))):
             adapters, into = ([each.of(number) for each in which] for which in (sets, grad_sets))
-            # What a layer kept is released with it.
+            # A layer's saved tensors are released with it.
             grad_TC = _backward(grad_TC, run, number, adapters, into, saved.pop())
         return grad_TC, None, *grad_low
 

@@ -42,7 +42,7 @@ def sample_evenly(sizes: Sequence[int], limit: int | None, seed: int) -> Sequenc
 
     Args:
         sizes: number of samples of each dialogue.
-        limit: how many to draw at most; None takes all.
+        limit: largest number; None takes all.
         seed: decides the draw.
 
     Returns:

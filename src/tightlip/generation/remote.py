@@ -17,13 +17,13 @@ from tightlip.records import Answer, Message, Sample
 def answer_remotely(
     samples: Sequence[Sample], name: str, source: Source, hosted: Hosted, tokenizer: Any, *, max_prompt_tokens: int
 ) -> list[Answer]:
-    """Ask a hosted model for every candidate of every sample, in the samples' order.
+    """Get every candidate of every sample from a hosted model, in the samples' order.
 
     Args:
-        samples: what to answer.
+        samples: prompts.
         name: of the source.
         source: the recipe.
-        hosted: how the model is asked.
+        hosted: how requests are sent.
         tokenizer: measures prompts and, in completion mode, renders them.
         max_prompt_tokens: longer prompts lose whole oldest exchanges.
 

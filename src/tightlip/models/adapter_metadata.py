@@ -1,4 +1,4 @@
-"""The note beside an adapter: which negative sentence it was trained with, and so is guided away from."""
+"""Metadata beside an adapter: the negative sentence that it was trained with, and that guidance leads away from."""
 
 from pathlib import Path
 from typing import get_args
@@ -10,7 +10,7 @@ METADATA_FILE = "guidance.json"
 
 
 def write_adapter_metadata(adapter: Path, negative: Negative) -> None:
-    """Write an adapter's note."""
+    """Write an adapter's metadata."""
     write_json(adapter / METADATA_FILE, {"negative": negative})
 
 
@@ -18,7 +18,7 @@ def trained_negative(adapter: Path | None) -> Negative:
     """Return which negative sentence an adapter was trained with; the plain one without an adapter.
 
     Raises:
-        ValueError: the adapter has no note, or a broken one.
+        ValueError: the adapter has no metadata, or broken ones.
     """
     if adapter is None:
         return "negative"

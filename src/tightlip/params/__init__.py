@@ -98,12 +98,12 @@ class Params(Block):
         return self.variants[variant].seeds or self.train.seeds
 
     def trainings(self, row: TableRow) -> list[TableRow]:
-        """Return a row once per training of its variant, the first as it is; a treated row is of the first alone."""
+        """Return a row once per training of its variant, the first unchanged; a treated row for the first only."""
         further = self.seeds(row.variant)[1:] if row.variant and not row.treatment else ()
         return [row, *(replace(row, seed=seed) for seed in further)]
 
     def by_weights(self, rows: Iterable[TableRow]) -> Iterator[tuple[TableRow, ...]]:
-        """Group rows with the same weights, once per training, so that one model at a time need be in memory."""
+        """Group rows with the same weights, once per training, so that only one model at a time is in memory."""
         for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
             for trained in itertools.zip_longest(*map(self.trainings, same)):
                 yield tuple(filter(None, trained))  # a treated row is of the first training alone
@@ -161,10 +161,10 @@ def _known(names: Any, known: dict[str, Any], where: str, defined: str) -> None:
 
 
 def find_named(named: dict[str, Item], name: str, where: str) -> Item:
-    """Return a named entry of a block.
+    """Return a named entry of a mapping.
 
     Raises:
-        ValueError: there is none of that name; the message lists those there are.
+        ValueError: there is none of that name; the message lists the names.
     """
     if name not in named:
         raise ValueError(f"{where}: no {name!r}; there are {', '.join(named)}")

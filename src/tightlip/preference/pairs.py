@@ -17,7 +17,7 @@ def select_answers(
 
     Args:
         answers: per source.
-        limit: how many to draw at most; None takes all.
+        limit: largest number; None takes all.
         seed: decides which answers of a source come first.
 
     Raises:
@@ -48,7 +48,7 @@ def sample_benign(answers: Sequence[BenignAnswer], count: int, seed: int) -> lis
     """Draw benign answers.
 
     Raises:
-        ValueError: there are not as many.
+        ValueError: there are fewer.
     """
     if len(answers) < count:
         raise ValueError(
@@ -61,10 +61,11 @@ def sample_benign(answers: Sequence[BenignAnswer], count: int, seed: int) -> lis
 def benign_pairs(answers: Sequence[BenignAnswer], conditions: Sequence[Condition]) -> list[Pair]:
     """Make pairs of benign answers (chosen) and their blanked versions, the same way round under every condition.
 
-    Every question is asked as it is, every second one also with its answer before it: what a message says may be said.
+    Every question becomes a prompt, every second one also with its answer before it: the content of a message may be
+    repeated.
 
     Args:
-        answers: that the base model gave itself.
+        answers: of the base model to its own questions.
         conditions: as for `build_pairs`.
     """
     prompts = [(f"{row.id}/asked", row.question, row) for row in answers]
