@@ -13,7 +13,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Sampler
@@ -21,8 +21,7 @@ from transformers import TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-from tightlip.cpu.lora import attach_lora
-from tightlip.cpu.precision import computes_bfloat16
+from tightlip import cpu
 from tightlip.files import atomic_dir
 from tightlip.models.checkpoints import train as train_on
 from tightlip.models.packing import PADDING, PROMPT, Group, Packed, pack, part_means, run
@@ -203,7 +202,7 @@ def train_orpo(
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": settings.min_learning_rate_ratio}, warmup_steps=0,
         max_grad_norm=settings.max_grad_norm, beta=beta, disable_dropout=lora.dropout == 0,
-        bf16=computes_bfloat16(model), seed=seed, data_seed=seed, logging_steps=5, eval_strategy="epoch",
+        bf16=cpu.computes_bfloat16(model), seed=seed, data_seed=seed, logging_steps=5, eval_strategy="epoch",
         save_strategy="no", report_to=[],
         remove_unused_columns=False, activation_checkpointing=False, dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),
@@ -215,7 +214,7 @@ def train_orpo(
     )  # fmt: skip
     trainer = (PackedDPOTrainer if variant.objective == "dpo" else PackedORPOTrainer)(
         nll_on=variant.nll_on or settings.orpo.nll_on,
-        model=attach_lora(model, adapter),
+        model=cpu.fuse_lora(get_peft_model(model, adapter)),
         args=config,
         train_dataset=pair_dataset(train),
         eval_dataset=pair_dataset(dev),
