@@ -1,7 +1,7 @@
 """Everything runs without the engines of `tightlip.cpu`, with the same results; nothing calls them past their door."""
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ Job = Callable[[Path, Path], Results]
 
 
 @pytest.fixture
-def used(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
+def used(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Names of the engines that ran."""
     names: set[str] = set()
     for name, (owner, function) in ENGINES.items():
