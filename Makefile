@@ -35,7 +35,7 @@ params: $(STAMP)  ## compose params.yaml from conf/ (PROFILE=laptop, paper, quic
 # What `repro` composes first: the profile named, or the whole run's where the last one was the first look.
 COMPOSED = $(or $(PROFILE),$(if $(shell grep -xs 'profile: quick' params.yaml),laptop))
 
-repro: $(STAMP)  ## run the pipeline: Tables 1-3 and report.html (PROFILE=quick: a first look in six minutes)
+repro: $(STAMP)  ## run the pipeline: Tables 1-3 and report.html (PROFILE=quick: a first look)
 	@$(BIN)/python -m tightlip.repair
 	@$(if $(COMPOSED),$(BIN)/python -m tightlip.compose $(COMPOSED))
 	@$(BIN)/dvc repro
