@@ -14,18 +14,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tightlip.dvc_lock import LOCKS, Entry, input_hashes, locked_params, output_hashes, read_locks
 
-RUN_FILES = ("dvc.lock", "evidence/dvc.lock", "metrics")
+RESULTS = (*LOCKS, "metrics")
 
 
 def problems(root: Path) -> list[str]:
     """Return one line per stage entry that does not agree with the tree."""
     from dvc.repo import Repo
 
-    lock = _locked(root / "dvc.lock") | {
-        f"evidence/dvc.yaml:{name}": entry for name, entry in _locked(root / "evidence/dvc.lock").items()
-    }
+    lock = read_locks(root)
     with Repo(str(root)) as repo:
         stages = {stage.addressing: stage for stage in repo.index.stages if hasattr(stage, "cmd")}
         lines = [f"{name}: in dvc.lock but not in dvc.yaml" for name in sorted(set(lock) - set(stages))]
@@ -36,25 +34,20 @@ def problems(root: Path) -> list[str]:
     return lines
 
 
-def _locked(path: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]) if path.is_file() else {}
-
-
 def _tracked(root: Path) -> set[str]:
     listed = subprocess.run(["git", "ls-files"], cwd=root, check=True, capture_output=True, text=True).stdout  # noqa: S607
     return set(listed.splitlines())
 
 
-def _compare(stage: Any, entry: dict[str, Any], tracked: set[str]) -> list[str]:
+def _compare(stage: Any, entry: Entry, tracked: set[str]) -> list[str]:
     changes = [] if stage.cmd == entry["cmd"] else ["the command changed"]
-    locked = {item["path"]: item for kind in ("deps", "outs") for item in entry.get(kind, [])}
-    locked_params: dict[str, Any] = entry.get("params", {}).get("params.yaml", {})
+    locked, params = input_hashes(entry) | output_hashes(entry), locked_params(entry)
     for item in (*stage.deps, *stage.outs):
         path = item.def_path
         if hasattr(item, "params"):
             now = item.read_params()
             values = {key: now.get(key) for key in item.params}
-            changes += [f"param {key} changed" for key, value in values.items() if locked_params.get(key) != value]
+            changes += [f"param {key} changed" for key, value in values.items() if params.get(key) != value]
         elif path not in locked:
             changes.append(f"{path} is not in dvc.lock")
         elif any(name == path or name.startswith(f"{path}/") for name in tracked):
@@ -62,10 +55,10 @@ def _compare(stage: Any, entry: dict[str, Any], tracked: set[str]) -> list[str]:
     return changes
 
 
-def _hash_differs(item: Any, locked: dict[str, Any]) -> list[str]:
+def _hash_differs(item: Any, locked: str) -> list[str]:
     if not item.exists:
         return [f"{item.def_path} is missing"]
-    return [] if item.get_hash().value == locked["md5"] else [f"{item.def_path} changed"]
+    return [] if item.get_hash().value == locked else [f"{item.def_path} changed"]
 
 
 def run_commit(root: Path) -> str | None:
@@ -77,10 +70,10 @@ def run_commit(root: Path) -> str | None:
     Raises:
         ValueError: dvc.lock or metrics/ have uncommitted changes.
     """
-    if _git(root, "status", "--porcelain", "--", *RUN_FILES):
+    if _git(root, "status", "--porcelain", "--", *RESULTS):
         raise ValueError("dvc.lock or metrics/ have uncommitted changes; commit the run, or restore them with git")
     shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
-    return None if shallow else _git(root, "log", "-1", "--format=%H", "--", *RUN_FILES)
+    return None if shallow else _git(root, "log", "-1", "--format=%H", "--", *RESULTS)
 
 
 def problems_of_run(root: Path, commit: str) -> list[str]:
@@ -99,26 +92,28 @@ def _git(root: Path, *arguments: str) -> str:
 
 def main() -> None:
     """Print the problems and exit with 1 if there are any."""
-    root, where, drift = Path.cwd(), "", 0
-    if "--of-run" in sys.argv[1:]:
-        try:
-            commit = run_commit(root)
-        except ValueError as error:
-            sys.exit(str(error))
-        if commit is None:
-            sys.stderr.write("a shallow clone: nothing checked; fetch the history with `git fetch --unshallow`\n")
-            return
-        lines, where = problems_of_run(root, commit), f" of commit {commit[:7]}"
-        drift = len({line.split(": ")[0] for line in problems(root)})
-    else:
-        lines = problems(root)
+    try:
+        _check(Path.cwd(), of_run="--of-run" in sys.argv[1:])
+    except ValueError as error:
+        sys.exit(str(error))
+
+
+def _check(root: Path, *, of_run: bool) -> None:
+    commit = run_commit(root) if of_run else ""
+    if commit is None:
+        sys.stderr.write("a shallow clone: nothing checked; fetch the history with `git fetch --unshallow`\n")
+        return
+    lines = problems_of_run(root, commit) if of_run else problems(root)
     for line in lines:
         sys.stderr.write(line + "\n")
     if lines:
         sys.exit("dvc.lock and metrics/ are not from this code: run `make repro`, `make evidence` and commit all")
+    changed_stages = {line.split(": ")[0] for line in problems(root)} if of_run else set()
+    where = f" of commit {commit[:7]}" if of_run else ""
     sys.stdout.write(f"dvc.lock and metrics/ agree with code and params{where}\n")
-    if drift:
-        sys.stdout.write(f"{drift} stages have changed since; `make repro` and `make evidence` run them again\n")
+    if changed_stages:
+        count = len(changed_stages)
+        sys.stdout.write(f"{count} stages have changed since; `make repro` and `make evidence` run them again\n")
 
 
 if __name__ == "__main__":

@@ -164,8 +164,8 @@ def end(kind: str, dvc: "subprocess.Popen[bytes]") -> int:
 
 def run_once(project: Project, target: Sequence[str], rng: random.Random, log: Path) -> Kill | None:
     """Start DVC and kill it; None if it came to its end before."""
-    mended = project.python("-m", "tightlip.repair")
-    assert mended.returncode == 0, mended.stderr
+    repaired = project.python("-m", "tightlip.repair")
+    assert repaired.returncode == 0, repaired.stderr
     kind, start = rng.choice(list(KINDS)), time.monotonic()
     with log.open("wb") as out:
         dvc = subprocess.Popen(
@@ -184,7 +184,7 @@ def run_once(project: Project, target: Sequence[str], rng: random.Random, log: P
     printed = log.read_text(errors="replace")
     stage = ["before the first", *NAME.findall(printed)][-1]
     return Kill(kind, stage, seconds, repeated_steps(project, stage, printed.rpartition("Running stage")[2]),
-                mended.stdout.count("mended"), again)  # fmt: skip
+                repaired.stdout.count("repaired"), again)  # fmt: skip
 
 
 def differences(project: Project, expected: dict[str, str]) -> list[str]:

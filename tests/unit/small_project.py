@@ -24,6 +24,9 @@ EPOCHS = {"ch-lora-cfg": 2, "sub-lora": 1, "ch-lora-cfg-base": 1}
 
 def make_project(root: Path, model_dir: Path) -> None:
     """Write everything that publishing reads, and data files that it must not read."""
+    from dvc.repo import Repo
+
+    Repo.init(str(root), no_scm=True).close()
     for model in ("ch", "sub"):
         shutil.copytree(model_dir, root / "models" / model)
     for name, epochs in EPOCHS.items():
@@ -80,10 +83,10 @@ def params() -> dict[str, Any]:
 
 def write_lock(root: Path) -> None:
     """Write the lock as DVC would for what is on disk now."""
-    from tightlip.tracking.run_records import dvc_md5
+    from tightlip.dvc_lock import hash_paths
 
     def listed(paths: list[str]) -> list[dict[str, str]]:
-        return [{"path": path, "hash": "md5", "md5": dvc_md5(root / path)} for path in paths]
+        return [{"path": path, "hash": "md5", "md5": md5} for path, md5 in hash_paths(root, paths).items()]
 
     def entry(deps: list[str], outs: list[str], **locked: Any) -> dict[str, Any]:
         return {"cmd": "x", "deps": listed(deps), "params": {"params.yaml": locked}, "outs": listed(outs)}

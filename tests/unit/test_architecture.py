@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 STAGES = sorted((ROOT / "stages").glob("*.py"))
 PLUMBING = {
-    "tightlip.cache", "tightlip.failures", "tightlip.files", "tightlip.params", "tightlip.process", "tightlip.records",
-    "tightlip.repair", "tightlip.stage",
+    "tightlip.cache", "tightlip.dvc_lock", "tightlip.failures", "tightlip.files", "tightlip.params", "tightlip.process",
+    "tightlip.records", "tightlip.repair", "tightlip.stage",
     "tightlip.table_rows",
 }  # fmt: skip
 
@@ -104,13 +104,21 @@ def script(stage: dict[str, Any]) -> str:
         ("tightlip.table_rows", set()),
         ("tightlip.params", {"tightlip.files", "tightlip.records", "tightlip.table_rows"}),
         ("tightlip.failures", set()),
-        ("tightlip.repair", {"tightlip.files"}),
+        ("tightlip.dvc_lock", set()),
+        ("tightlip.repair", {"tightlip.dvc_lock", "tightlip.files"}),
         ("tightlip.process", set()),
         ("tightlip.cache", {"tightlip.files", "tightlip.process"}),
         ("tightlip.secret", {"tightlip.prompts", "tightlip.records"}),
         (
             "tightlip.stage",
-            {"tightlip.cache", "tightlip.failures", "tightlip.files", "tightlip.process", "tightlip.repair"},
+            {
+                "tightlip.cache",
+                "tightlip.dvc_lock",
+                "tightlip.failures",
+                "tightlip.files",
+                "tightlip.process",
+                "tightlip.repair",
+            },
         ),
     ],
 )
@@ -134,8 +142,9 @@ def test_only_tracking_imports_mlflow() -> None:
     assert all(module.startswith("tightlip.tracking") for module in importers("mlflow"))
 
 
-def test_only_compose_check_lock_and_revisions_import_dvc() -> None:
-    assert importers("dvc") <= {"tightlip.compose", "tightlip.check_lock", "tightlip.comparison.revisions"}
+def test_few_modules_import_dvc() -> None:
+    wrappers = {"tightlip.compose", "tightlip.check_lock", "tightlip.comparison.revisions", "tightlip.dvc_lock"}
+    assert importers("dvc") <= wrappers
 
 
 def test_no_module_imports_what_dvc_is_made_of() -> None:

@@ -1,29 +1,15 @@
 """What is refused before anything is published."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from small_project import publish, write_lock
 
-from tightlip.tracking.run_records import chosen_row, dvc_md5, read_source, row_items
+from tightlip.tracking.run_records import chosen_row, read_source, row_items
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow's, about itself and `predict`
-
-
-def test_hashes_are_those_of_dvc(tmp_path: Path) -> None:
-    for name in ("a-b/z.txt", "a/b/x.txt", "a/é.txt", "B.txt"):
-        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "folder" / name).write_text(name)
-    for command in (["init", "-q", "--no-scm"], ["add", "-q", "folder"]):
-        environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
-        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=tmp_path, check=True, env=environment)
-    (out,) = yaml.safe_load((tmp_path / "folder.dvc").read_text())["outs"]
-    assert dvc_md5(tmp_path / "folder") == out["md5"]
 
 
 @pytest.mark.parametrize("path", ["models/ch/config.json", "adapters/sub-lora/epoch_1/adapter_config.json"])

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from small_project import CHOSEN, EPOCHS, ROWS, SECRET, client, commit, params, publish, save_adapter, write_lock
 
+from tightlip.dvc_lock import hash_paths
 from tightlip.files import write_json
-from tightlip.tracking.run_records import dvc_md5
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow's, about itself and `predict`
 
@@ -111,10 +111,10 @@ def test_runs_and_versions_say_where_they_come_from(project: Path, monkeypatch: 
         assert tags["tightlip.git_sha"] == tags["tightlip.lock_sha"] == head
         assert tags["tightlip.dvc_experiment"] == "fancy-name"
         assert tags["tightlip.stage"] == "train_orpo@ch-lora-cfg"
-        assert tags["md5.models/ch"] == dvc_md5(project / "models/ch")
+        assert tags["md5.models/ch"] == hash_paths(project, ["models/ch"])["models/ch"]
     assert version.run_id == training.info.run_id
     (dataset,) = [each.dataset for each in training.inputs.dataset_inputs]
-    assert (dataset.name, dataset.digest) == ("data/pairs/cfg", dvc_md5(project / "data/pairs/cfg"))
+    assert (dataset.name, dataset.digest) == ("data/pairs/cfg", *hash_paths(project, ["data/pairs/cfg"]).values())
 
 
 def test_nothing_of_the_data_reaches_the_store(published: Path) -> None:

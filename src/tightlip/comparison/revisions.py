@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from tightlip.dvc_lock import Entry, input_hashes, parse_lock
 from tightlip.files import digest
 from tightlip.tracking.run_records import flat
 
@@ -45,7 +46,7 @@ class Revision:
     summary: Mapping[str, Figures]
     chosen: str
     params: Mapping[str, Any]
-    stages: Mapping[str, Any]
+    stages: Mapping[str, Entry]
     items: Mapping[str, pd.DataFrame]
     prompts: str
     questions: str
@@ -110,7 +111,7 @@ def _load(name: str, commit: str | None, read: Read) -> Revision:
             raise ValueError(f"{name}: {path} is broken; run `dvc repro` in that revision") from None
 
     params = parsed("params.yaml", lambda content: dict(flat(yaml.safe_load(content))))
-    stages = parsed("dvc.lock", lambda content: dict(yaml.safe_load(content)["stages"]))
+    stages = parsed("dvc.lock", parse_lock)
     asked = {key: value for key, value in params.items() if key.startswith("eval.questions")}
     return Revision(
         name,
@@ -137,10 +138,10 @@ def _items(content: bytes) -> pd.DataFrame:
     return pd.read_csv(BytesIO(content), dtype={"item": str}).set_index(["training", "item"]).reset_index()
 
 
-def hashes(stages: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """Hashes of everything that goes into a stage, by path; several where stages saw different states."""
-    found: dict[str, frozenset[str]] = {}
+def hashes(stages: Mapping[str, Entry]) -> dict[str, frozenset[str]]:
+    """Return the hashes of everything that goes into a stage, by path; several where stages saw different states."""
+    by_path: dict[str, frozenset[str]] = {}
     for entry in stages.values():
-        for dep in entry.get("deps", []):
-            found[dep["path"]] = found.get(dep["path"], frozenset()) | {str(dep.get("md5"))}
-    return found
+        for path, md5 in input_hashes(entry).items():
+            by_path[path] = by_path.get(path, frozenset()) | {md5}
+    return by_path

@@ -1,4 +1,4 @@
-"""Benign questions that the base model asks itself, and its answers: what a defence must go on saying.
+"""Benign questions that the base model writes, with its answers: a defended model must still give such answers.
 
 Pairs of private dialogues alone teach a model that names, places, dates and numbers are never said. A retain set would
 tell it which ones may be, but there is none. An instruct model has one within: given the beginning of a user's turn it

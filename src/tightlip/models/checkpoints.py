@@ -33,7 +33,7 @@ def train(trainer: Any, work: Path, save_seconds: float) -> None:
 
 
 class _Checkpoints(TrainerCallback):
-    """Writes a checkpoint when it is time, and one without optimizer at the end; the newest alone is kept.
+    """Writes a checkpoint when it is time, and one without optimizer at the end; only the newest stays.
 
     A step's checkpoint is written when the next one begins: then its line is in the log. After the last step of an
     epoch there is none, because the library would resume in the next one, past the evaluation.

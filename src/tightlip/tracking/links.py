@@ -6,8 +6,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from tightlip.dvc_lock import Entry, input_hashes, writers
 from tightlip.table_rows import parse_row
-from tightlip.tracking.run_records import KEY, inputs_of, key_of, row_params
+from tightlip.tracking.run_records import KEY, key_of, row_params
 
 SERVER = "http://127.0.0.1:5000"  # `make ui`
 _RUNS = """
@@ -16,7 +17,7 @@ WHERE tags.key = ? AND runs.lifecycle_stage = 'active'
 """
 
 
-def row_keys(stages: Mapping[str, Any], key: str, block: Mapping[str, Any]) -> list[str]:
+def row_keys(stages: Mapping[str, Entry], key: str, block: Mapping[str, Any]) -> list[str]:
     """Keys under which a row is published, by each stage of a `dvc.lock` that makes it: one, or more if some are old.
 
     Args:
@@ -26,11 +27,7 @@ def row_keys(stages: Mapping[str, Any], key: str, block: Mapping[str, Any]) -> l
     """
     row = parse_row(key)
     path = f"metrics/rows/{row.checkpoint}.json"
-    return [
-        key_of(stage, inputs_of(entry), [block, row_params(row)])
-        for stage, entry in stages.items()
-        if path in {out["path"] for out in entry.get("outs", [])}
-    ]
+    return [key_of(stage, input_hashes(stages[stage]), [block, row_params(row)]) for stage in writers(stages, path)]
 
 
 def run_urls(root: Path) -> dict[str, str]:

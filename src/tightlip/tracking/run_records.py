@@ -1,18 +1,24 @@
 """What is to be published, read from the files that the pipeline left; no MLflow in here."""
 
 import csv
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from tightlip.dvc_lock import (
+    Entry,
+    hash_paths,
+    input_hashes,
+    locked_params,
+    output_hashes,
+    parse_lock,
+    writers,
+)
 from tightlip.files import digest, read_json
 from tightlip.params import Params, load_params
 from tightlip.table_rows import TableRow, parse_row
@@ -103,14 +109,14 @@ class Source:
         root: directory of `dvc.lock` and the files.
         stages: entries of the lock by stage.
         origin: tags that say where everything comes from; no part of any key.
-        hashes: DVC's hashes of what is on disk, as far as they were needed.
+        hashes: DVC's hashes of what is on disk of the lock's adapters, metrics and models, by path.
     """
 
     root: Path
     params: Params
-    stages: Mapping[str, Any]
+    stages: Mapping[str, Entry]
     origin: Mapping[str, str]
-    hashes: dict[str, str] = field(default_factory=dict)
+    hashes: Mapping[str, str]
 
     def stage_of(self, path: str) -> str:
         """Return the stage that made a path, checked: its inputs and outputs on disk are those of the lock.
@@ -120,55 +126,34 @@ class Source:
         Raises:
             ValueError: no stage made it, or something on disk is missing or differs from the lock.
         """
-        found = [
-            stage for stage, entry in self.stages.items() if path in {out["path"] for out in entry.get("outs", [])}
-        ]
-        if not found:
+        problems = {stage: self._problem(stage) for stage in writers(self.stages, path)}
+        if not problems:
             raise ValueError(f"dvc.lock: no stage made {path}; run `dvc repro`")
-        problems = {stage: self._problem(stage) for stage in found}
         fitting = [stage for stage, problem in problems.items() if problem is None]
         if not fitting:
-            raise ValueError(problems[found[-1]])
+            raise ValueError([*problems.values()][-1])
         return fitting[-1]
 
     def _problem(self, stage: str) -> str | None:
         entry = self.stages[stage]
-        for item in (*entry.get("deps", []), *entry.get("outs", [])):
-            path = item["path"]
+        for path, md5 in (input_hashes(entry) | output_hashes(entry)).items():
             if not path.startswith(_CHECKED):
                 continue
-            if not (self.root / path).exists():
-                return f"{self.root / path}: missing; run `dvc checkout` or `dvc repro`"
             if path not in self.hashes:
-                self.hashes[path] = dvc_md5(self.root / path)
-            if self.hashes[path] != item["md5"]:
+                return f"{self.root / path}: missing; run `dvc checkout` or `dvc repro`"
+            if self.hashes[path] != md5:
                 return f"{self.root / path}: not the one in dvc.lock at {stage}; run `dvc repro`"
         return None
 
     def item(self, kind: str, name: str, stage: str, content: Any, about: str, **rest: Any) -> Item:
         """Put an item together; its hash covers the stage's inputs and `content`."""
-        md5s = inputs_of(self.stages[stage])
+        md5s = input_hashes(self.stages[stage])
         tags = {
             KEY: key_of(stage, md5s, content), "tightlip.kind": kind, "tightlip.stage": stage,
             NOTE: about, **self.origin, **{f"md5.{path}": md5 for path, md5 in md5s.items()}, **rest.pop("tags", {}),
         }  # fmt: skip
         data = {path: md5 for path, md5 in md5s.items() if path.startswith("data/")}
         return Item(name, tags[KEY], tags=tags, datasets=data, **rest)
-
-
-def inputs_of(entry: Mapping[str, Any]) -> dict[str, str]:
-    """DVC's hashes of what went into a stage, by path."""
-    return {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
-
-
-def dvc_md5(path: Path) -> str:
-    """MD5 of a file or a directory as DVC computes it."""
-    if path.is_file():
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-    listing = json.dumps([{"md5": dvc_md5(path / file), "relpath": file} for file in files])
-    return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def key_of(stage: str, *content: Any) -> str:
@@ -186,7 +171,7 @@ def read_source(root: Path) -> Source:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; run `dvc repro` to make it")
     params = load_params(root / "params.yaml")
-    stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+    stages = parse_lock(path.read_bytes(), path)
     changed = _git(root, "status", "--porcelain", "--", "dvc.lock")
     origin = {
         "tightlip.git_sha": _git(root, "rev-parse", "HEAD"),
@@ -194,7 +179,14 @@ def read_source(root: Path) -> Source:
         "tightlip.dvc_experiment": os.environ.get("DVC_EXP_NAME", ""),
         "tightlip.profile": params.profile,
     }
-    return Source(root, params, stages, {name: value for name, value in origin.items() if value})
+    origin = {name: value for name, value in origin.items() if value}
+    return Source(root, params, stages, origin, _hash_outputs(root, stages))
+
+
+def _hash_outputs(root: Path, stages: Mapping[str, Entry]) -> dict[str, str]:
+    """Hash what is there of the adapters, metrics and models that a lock names."""
+    paths = dict.fromkeys(path for entry in stages.values() for path in input_hashes(entry) | output_hashes(entry))
+    return hash_paths(root, [path for path in paths if path.startswith(_CHECKED) and (root / path).exists()])
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -247,8 +239,8 @@ def variant_item(source: Source, name: str) -> Item:
         ValueError: the lock has no such training, or the curves are broken.
     """
     variant, stage = source.params.train.variants[name], source.stage_of(f"adapters/{name}")
-    locked = source.stages[stage].get("params", {}).get("params.yaml", {})
-    params = {key: value for key, value in flat(locked) if not key.startswith("train.variants.")}
+    locked = flat(locked_params(source.stages[stage]))
+    params = {key: value for key, value in locked if not key.startswith("train.variants.")}
     points = _curves(source.root / f"metrics/curves/{name}.csv")
     about = f"ORPO training of Model-{variant.model} on the pairs `{variant.dataset}`; one adapter per epoch."
     params |= {"model": variant.model, "dataset": variant.dataset}

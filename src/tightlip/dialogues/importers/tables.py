@@ -197,7 +197,7 @@ def _pii(rows: list[Row], columns: Mapping[str, str]) -> list[Cell] | None:
 
 
 def _grouped(rows: Rows, columns: Mapping[str, str]) -> Iterator[Conversation | Problem]:
-    """Join the rows of a conversation; of those before, hashes alone are kept, to see one that comes back."""
+    """Join the rows of a conversation; earlier ones leave their hashes alone, by which one that returns is noticed."""
     group: list[Row] = []
     seen: set[int] = set()
     size = 0
