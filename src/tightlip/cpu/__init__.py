@@ -48,7 +48,8 @@ def last_hidden(
     """
     from tightlip.cpu import llama_training
 
-    layers = llama_training.supported(model, *ids_BL.shape, mask.shape[-1])
+    batch, length = ids_BL.shape
+    layers = llama_training.supported(model, batch, length, mask.shape[-1])
     return layers and llama_training.last_hidden(model, layers, ids_BL, positions_BL, mask, shared)
 
 
