@@ -44,7 +44,7 @@ def reference(model: Any, prompt: list[int], eos: set[int], **guidance: Any) -> 
 def model(request: pytest.FixtureRequest, sharp_model: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The model with both ways of running it."""
     if request.param == "through transformers":
-        monkeypatch.setattr("tightlip.guidance.decoder.supports", lambda _: False)
+        monkeypatch.setattr("tightlip.cpu.llama_decoding.supports", lambda _: False)
     return sharp_model
 
 
