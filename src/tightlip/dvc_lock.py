@@ -33,7 +33,7 @@ def parse_lock(content: bytes, path: str | Path = "dvc.lock") -> dict[str, Entry
 
 def read_locks(root: Path) -> dict[str, Entry]:
     """Return the entries of all lock files of a project by stage, named as DVC names stages from its root."""
-    stages = {}
+    stages: dict[str, Entry] = {}
     for name in LOCKS:
         path = root / name
         folder = path.parent.relative_to(root)
