@@ -9,7 +9,7 @@ export TRL_EXPERIMENTAL_SILENCE := 1
 export TOKENIZERS_PARALLELISM := false
 
 # Two workers of one thread each; the tests of a file stay together (tests/conftest.py).
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup params repro evidence test test-fast mutants fuzz lint bench soak check-lock check-figures ui clean
@@ -35,7 +35,7 @@ params: $(STAMP)  ## compose params.yaml from conf/ (PROFILE=laptop, paper, quic
 # What `repro` composes first: the profile named, or the whole run's where the last one was the first look.
 COMPOSED = $(or $(PROFILE),$(if $(shell grep -xs 'profile: quick' params.yaml),laptop))
 
-repro: $(STAMP)  ## run the pipeline: Tables 1-3 and report.html (PROFILE=quick: a first look in six minutes)
+repro: $(STAMP)  ## run the pipeline: Tables 1-3 and report.html (PROFILE=quick: a first look)
 	@$(BIN)/python -m tightlip.repair
 	@$(if $(COMPOSED),$(BIN)/python -m tightlip.compose $(COMPOSED))
 	@$(BIN)/dvc repro

@@ -2,7 +2,7 @@ from tightlip.files import read_jsonl, write_jsonl
 from tightlip.models.encoding import fit_messages
 from tightlip.models.tokenizer import load_tokenizer
 from tightlip.params import load_params
-from tightlip.preference.pairs import benign_pairs, build_pairs, draw, select
+from tightlip.preference.pairs import benign_pairs, build_pairs, sample_benign, select_answers
 from tightlip.records import BenignAnswer, FilteredAnswer, Sample
 from tightlip.stage import stage_command
 
@@ -18,17 +18,19 @@ def main() -> int:
     uses_benign = any(dataset.benign for dataset in params.pairs.datasets.values())
     benign = read_jsonl("data/benign.jsonl", BenignAnswer) if uses_benign else []
     made = {}
-    for dataset, wanted in params.pairs.datasets.items():
-        answers = {name: read_jsonl(f"data/filtered/{name}.jsonl", FilteredAnswer) for name in wanted.sources}
+    for dataset, settings in params.pairs.datasets.items():
+        answers = {name: read_jsonl(f"data/filtered/{name}.jsonl", FilteredAnswer) for name in settings.sources}
         for split, samples in splits.items():
-            of_split = {name: [row for row in rows if row.sample_id in samples] for name, rows in answers.items()}
+            split_answers = {name: [row for row in rows if row.sample_id in samples] for name, rows in answers.items()}
             made[f"{dataset}/{split}"] = build_pairs(
-                select(of_split, wanted.samples if split == "train" else None, params.seed),
+                select_answers(split_answers, settings.samples if split == "train" else None, params.seed),
                 samples,
-                wanted.conditions,
+                settings.conditions,
                 lambda messages, prefix: fit_messages(tokenizer, messages, prefix, limit),
             )
-        made[f"{dataset}/train"] += benign_pairs(draw(benign, wanted.benign, params.seed), wanted.conditions)
+        made[f"{dataset}/train"] += benign_pairs(
+            sample_benign(benign, settings.benign, params.seed), settings.conditions
+        )
     for name, pairs in made.items():
         write_jsonl(f"data/pairs/{name}.jsonl", pairs)
     return sum(map(len, made.values()))

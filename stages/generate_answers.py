@@ -5,7 +5,7 @@ import click
 from tightlip.cache import MODEL_CODE, ResultCache
 from tightlip.files import read_jsonl, write_jsonl
 from tightlip.generation.providers import answer
-from tightlip.params import load_params, pick
+from tightlip.params import find_named, load_params
 from tightlip.records import Sample
 from tightlip.stage import stage_command
 
@@ -15,7 +15,7 @@ from tightlip.stage import stage_command
 def main(source: str) -> int:
     """Get candidate answers without personal data from one source, for every training and dev sample."""
     params = load_params()
-    recipe = pick(params.generation.sources, source, "generation.sources")
+    recipe = find_named(params.generation.sources, source, "generation.sources")
     samples = [row for split in ("train", "dev") for row in read_jsonl(f"data/samples/{split}.jsonl", Sample)]
     limits = {"max_prompt_tokens": params.pairs.max_prompt_tokens, "batch_size": params.generation.batch_size}
     cache = ResultCache(

@@ -11,20 +11,20 @@ from tightlip.stage import stage_command
 def main() -> int:
     """Invent PII-rich dialogues with ground truth, or import them; split into train, dev and test."""
     params = load_params()
-    wanted, tally = params.dialogues, Tally()
-    if wanted.format == "synthetic":
-        invented = synthesise(wanted.count or 0, wanted.dev, wanted.test, params.seed)
+    settings, tally = params.dialogues, Tally()
+    if settings.format == "synthetic":
+        invented = synthesise(settings.count or 0, settings.dev, settings.test, params.seed)
         write_jsonl("data/dialogues.jsonl", tally.counted(invented))
     else:
-        need_watched(wanted)
-        found = read_conversations(
-            wanted.format, wanted.path, wanted.values, wanted.revision, wanted.split, wanted.columns.named
+        need_watched(settings)
+        conversations = read_conversations(
+            settings.format, settings.path, settings.values, settings.revision, settings.split, settings.columns.named
         )
-        shares = Shares(wanted.dev, wanted.test, params.seed)
+        shares = Shares(settings.dev, settings.test, params.seed)
         detect = Detector(params.filter.spacy_model, params.filter.ignored_labels).find
-        made = import_dialogues(found, wanted.path, shares, wanted.count, detect)
+        made = import_dialogues(conversations, settings.path, shares, settings.count, detect)
         write_jsonl("data/dialogues.jsonl", tally.accepted(made))
-    write_json("metrics/dialogues.json", {"format": wanted.format, **tally.figures})
+    write_json("metrics/dialogues.json", {"format": settings.format, **tally.metrics})
     return tally.dialogues.total()
 
 

@@ -9,7 +9,7 @@ from tightlip.files import atomic_dir, atomic_file, read_jsonl
 from tightlip.models.adapter_metadata import write_adapter_metadata
 from tightlip.models.loading import load_model
 from tightlip.models.tokenizer import load_tokenizer
-from tightlip.params import load_params, pick
+from tightlip.params import find_named, load_params
 from tightlip.preference.pair_encoding import encode_pairs
 from tightlip.preference.trainer import train_orpo
 from tightlip.records import Pair
@@ -21,7 +21,7 @@ from tightlip.stage import stage_command
 def main(variant: str) -> int:
     """Train a variant's LoRA adapters on preference pairs, once per seed, and keep one per epoch."""
     params = load_params()
-    settings, train = pick(params.variants, variant, "train.variants"), params.train
+    settings, train = find_named(params.variants, variant, "train.variants"), params.train
     model_dir, pairs_dir = Path("models", settings.model), Path("data/pairs", settings.dataset)
     tokenizer = load_tokenizer(model_dir)
     rows = {split: read_jsonl(pairs_dir / f"{split}.jsonl", Pair) for split in ("train", "dev")}

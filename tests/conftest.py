@@ -1,4 +1,4 @@
-"""Which tests are slow, which share a worker, and the seeded two-layer models that all tests share."""
+"""Which tests are slow, and the seeded two-layer models that all tests share."""
 
 from pathlib import Path
 from typing import Any
@@ -11,28 +11,18 @@ settings.register_profile("fuzz", max_examples=2000)  # `make fuzz`
 settings.register_profile("mutants", database=None, phases=[Phase.explicit, Phase.generate])
 
 PIPELINE = Path(__file__).parent / "pipeline"
-SHARED = "smoke", "small_project"
-"""Fixtures of a session that take long to make: all tests that use one share a worker."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the pipeline's tests as slow, group tests for two workers and let the longest groups start first.
+    """Mark the pipeline's tests as slow, and let the files with slow tests start first on the two workers.
 
-    The tests of a file share a worker, and so their fixtures.
+    A file's tests share a worker (`--dist loadfile`), and so their fixtures.
     """
     for item in items:
         if item.path.is_relative_to(PIPELINE):
             item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    slow = {group(item) for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (group(item) != "smoke", group(item) not in slow))
-
-
-def group(item: pytest.Item) -> str:
-    """Return the name of the group of tests that one worker runs."""
-    shared = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
-    return shared[0] if shared else item.path.stem
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.name != "test_smoke.py", item.path not in slow))
 
 
 @pytest.fixture(scope="session")

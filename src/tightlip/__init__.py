@@ -1,1 +1,1 @@
-"""tightlip: teach a chat model to keep personal data to itself, and prove it with figures."""
+"""tightlip: teach a chat model to keep personal data to itself, and measure whether it does."""

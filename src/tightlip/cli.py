@@ -105,7 +105,7 @@ def compare(
 
     if len(revisions) < 2:
         raise click.UsageError("name two revisions or more, the reference first: `tightlip compare main workspace`")
-    forms = [name for name, asked in (("md", md), ("json", as_json), ("html", html)) if asked]
+    forms = [name for name, chosen in (("md", md), ("json", as_json), ("html", html)) if chosen]
     if len(forms) > 1:
         raise click.UsageError(f"--{forms[0]} and --{forms[1]} exclude each other")
     loaded, gates = load(Path.cwd(), revisions, conditions)
@@ -171,11 +171,11 @@ def check(
 
     params = load_params()
     named = {"format": format_, "values": values, "split": split, "revision": revision}
-    source, said = checking.wanted(params.dialogues, file, {**named, "columns": checking.pairs(columns)})
+    source, origin = checking.source_settings(params.dialogues, file, {**named, "columns": checking.pairs(columns)})
     checked = checking.check(
         source, params.seed, Detector(params.filter.spacy_model, params.filter.ignored_labels).find
     )
-    checking.show(checked, source, said, params.filter.spacy_model, Console())
+    checking.show(checked, source, origin, params.filter.spacy_model, Console())
     if checked.problems:
         raise click.ClickException(
             f"{len(checked.problems) + checked.more} problems; make_dialogues stops at the first"

@@ -1,4 +1,4 @@
-"""What goes wrong on a machine, not in our code: full disks, missing rights, too little memory; said in one line."""
+"""Errors of the machine, not of our code, in one line: full disks, missing rights, too little memory."""
 
 import errno
 import shutil
@@ -10,14 +10,14 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 def remedy(error: BaseException) -> str | None:
-    """Say in one line what is wrong with the machine and what to do; None if the error is another one.
+    """Say in one line what is wrong with the machine and what to do; None for other errors.
 
     Libraries wrap such errors in types of their own, so words decide where there is no number.
     """
     number = error.errno if isinstance(error, OSError) else None
     path = (error.filename if isinstance(error, OSError) else None) or "."
-    said = str(error).casefold()
-    if number in NO_ROOM or any(words in said for words in FULL):
+    text = str(error).casefold()
+    if number in NO_ROOM or any(words in text for words in FULL):
         return (
             f"{path}: the disk is full ({_free()}); make room, for instance with `dvc gc --workspace`, and run it again"
         )
@@ -27,7 +27,7 @@ def remedy(error: BaseException) -> str | None:
         return f"{path}: no permission to read or write it; correct its owner or mode and run it again"
     if number in (errno.EMFILE, errno.ENFILE):
         return f"{path}: too many open files; raise the limit, for instance with `ulimit -n 4096`, and run it again"
-    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(words in said for words in MEMORY):
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(words in text for words in MEMORY):
         return (
             "out of memory; lower the batch_size of this stage (tune, train, generation or eval) or the lengths in "
             "params.yaml, or close other programs, and run it again"

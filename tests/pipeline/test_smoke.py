@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from clone import Project
+from soak import soak
 
 from tightlip.files import read_jsonl
 from tightlip.models.adapter_metadata import trained_negative
@@ -332,3 +333,13 @@ def test_figures_that_are_there_are_published_to_an_empty_store(smoke: Project) 
     (smoke.path / "mlflow.db").unlink()
     assert "Running stage 'publish_mlflow'" in smoke.dvc("repro")
     assert [name for name, *_ in published(smoke)["registered_models"]] == names
+
+
+# --- Killed again and again (`make soak` at length) ----------------------------------------------------------------
+
+
+def test_a_pipeline_that_is_killed_again_and_again_ends_with_the_same_files(smoke: Project, tmp_path: Path) -> None:
+    lines: list[str] = []
+    kills = soak(smoke, tmp_path, kills=4, seed=0, tell=lines.append, targets=[("train_orpo@ch-lora",)])
+    assert len(kills) == len(lines) == 4
+    assert len({kill.kind for kill in kills}) > 1

@@ -10,7 +10,7 @@ from tightlip.models.encoding import encode_open_turn
 from tightlip.params import Benign
 from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.spans import Span
-from tightlip.preference.pairs import benign_pairs, draw
+from tightlip.preference.pairs import benign_pairs, sample_benign
 from tightlip.prompts import NEGATIVE, POSITIVE
 from tightlip.records import BenignAnswer, Message, Value
 from tightlip.secret import SECRET_VARIABLE
@@ -100,6 +100,6 @@ def test_every_second_benign_question_comes_with_its_answer_too() -> None:
 
 
 def test_too_few_benign_answers_are_an_error_with_a_remedy() -> None:
-    assert len({row.id for row in draw(benign(5), 5, seed=0)}) == 5
+    assert len({row.id for row in sample_benign(benign(5), 5, seed=0)}) == 5
     with pytest.raises(ValueError, match="only 5 benign answers for 6; lower `benign`"):
-        draw(benign(5), 6, seed=0)
+        sample_benign(benign(5), 6, seed=0)

@@ -10,15 +10,15 @@ from small_project import params
 
 from tightlip.cli import main
 from tightlip.dialogues import check as checking
-from tightlip.dialogues.importers import proposing
+from tightlip.pii.detector import Detector
 
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with its parameters, and detectors that are not asked."""
+    """A project with its parameters, and a detector that finds nothing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(proposing, "detector", lambda model, labels: lambda texts: [[] for _ in texts])
+    monkeypatch.setattr(Detector, "find", lambda self, texts: [[] for _ in texts])
     write_params(tmp_path)
     return tmp_path
 

@@ -537,7 +537,7 @@ def test_faster_cards_take_less_time_down_to_the_launches_of_a_step():
         stage.steps for stage in stage_estimates.plan_stages(paper_params, texts) if stage.name == "select_guidance"
     )
     assert h100["select_guidance"] == pytest.approx(steps * speed.LAUNCHES)  # 25 ms; its memory would allow 8
-    assert "not measured" in speed.GPUS["a40"].note
+    assert "not measured" in speed.GPUS["a40"].origin
 
 
 def test_hosted_tokens_and_their_price_are_upper_bounds(laptop):

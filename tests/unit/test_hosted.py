@@ -24,8 +24,8 @@ from hosted_server import KEY, Say, Server, serving
 from tightlip.files import digest
 from tightlip.hosted import requests as hosted_requests
 from tightlip.hosted.answer_store import open_store, store_path
-from tightlip.hosted.client import Endpoint, Request, same_model, seconds_asked
-from tightlip.hosted.requests import ask, backoff, cost
+from tightlip.hosted.client import Endpoint, Request, retry_after, same_model
+from tightlip.hosted.requests import backoff, cost, send_requests
 from tightlip.params import Hosted, Price
 from tightlip.records import Message
 
@@ -60,7 +60,7 @@ def chat(text: str, **changed: Any) -> Request:
 
 
 def texts(requests: list[Request], server: Server, settings: Hosted = SETTINGS, provider: Any = "openai") -> list[str]:
-    return [reply.text for reply in ask(requests, endpoint(server, provider), settings, purpose="test")]
+    return [reply.text for reply in send_requests(requests, endpoint(server, provider), settings, purpose="test")]
 
 
 def ledger() -> dict[str, Any]:
@@ -75,7 +75,7 @@ def ledger() -> dict[str, Any]:
 def test_both_clients_ask_in_both_modes(server: Server, provider: str) -> None:
     messages = (Message(role="system", content="Be brief."), Message(role="user", content="Hé?"))
     requests = [chat("", prompt=messages), chat("", prompt="Once upon", stop="<end>")]
-    replies = ask(requests, endpoint(server, provider), SETTINGS, purpose="test")
+    replies = send_requests(requests, endpoint(server, provider), SETTINGS, purpose="test")
     assert [(reply.text, reply.finish, reply.prompt_tokens, reply.completion_tokens) for reply in replies] == [
         ("answer to Hé?", "stop", 10, 5), ("answer to Once upon", "stop", 10, 5),
     ]  # fmt: skip
@@ -152,7 +152,7 @@ def test_a_server_that_never_recovers_is_given_up() -> None:
 def test_a_server_that_is_not_there_is_an_error_and_costs_nothing() -> None:
     priced = Hosted(prices={"m": Price(input=1, output=1)})
     with pytest.raises(ValueError, match=r"tried 10 times: cannot be reached \(ConnectError\)"):
-        ask([chat("What?")], Endpoint("openai", "http://127.0.0.1:9/v1"), priced, purpose="test")
+        send_requests([chat("What?")], Endpoint("openai", "http://127.0.0.1:9/v1"), priced, purpose="test")
     assert (ledger()["requests"], ledger()["cost_dollars"]) == (10, 0)
 
 
@@ -165,14 +165,14 @@ def test_a_server_that_is_not_there_is_an_error_and_costs_nothing() -> None:
 def test_what_a_content_filter_keeps_back_is_a_final_answer_without_text(provider: str, say: Say) -> None:
     with serving(lambda prompt, before: say) as server:
         for _ in range(2):
-            (reply,) = ask([chat("What?")], endpoint(server, provider), SETTINGS, purpose="test")
+            (reply,) = send_requests([chat("What?")], endpoint(server, provider), SETTINGS, purpose="test")
             assert (reply.text, reply.finish) == ("", "filtered")
         assert len(server.received) == 1
 
 
 def test_answers_that_were_cut_and_empty_ones_are_answers() -> None:
     with serving(lambda prompt, before: Say(prompt, finish="length")) as server:
-        replies = ask([chat("one"), chat("")], endpoint(server), SETTINGS, purpose="test")
+        replies = send_requests([chat("one"), chat("")], endpoint(server), SETTINGS, purpose="test")
     assert [(reply.text, reply.finish) for reply in replies] == [("one", "length"), ("", "length")]
 
 
@@ -199,9 +199,9 @@ def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
         "7": 7, "0.5": 0.5, "soon": None, "-3": None,
         "Sun, 22 Nov 2026 12:01:30 GMT": 90, "Sun, 22 Nov 2026 11:59:00 GMT": 0,
     }  # fmt: skip
-    assert {text: seconds_asked({"retry-after": text}, now) for text in read} == read
-    assert seconds_asked({"retry-after-ms": "250", "retry-after": "9"}, now) == 0.25
-    assert seconds_asked({}, now) is None
+    assert {text: retry_after({"retry-after": text}, now) for text in read} == read
+    assert retry_after({"retry-after-ms": "250", "retry-after": "9"}, now) == 0.25
+    assert retry_after({}, now) is None
 
 
 def test_waits_grow_twofold_with_full_jitter_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_waits_grow_twofold_with_full_jitter_up_to_a_limit(monkeypatch: pytest.M
 
     assert [backoff(tried, None, Highest()) for tried in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
     assert backoff(2, 5, Highest()) == 5 + 2
-    assert backoff(1, 86_400, Highest()) == hosted_requests.MOST_ASKED_SECONDS + 1
+    assert backoff(1, 86_400, Highest()) == hosted_requests.MAX_RETRY_AFTER + 1
     drawn = [backoff(3, None, random.Random(seed)) for seed in range(200)]  # noqa: S311
     assert min(drawn) < 0.5
     assert max(drawn) > 3.5
@@ -522,7 +522,7 @@ def test_a_key_is_required_and_the_endpoint_is_that_of_the_parameters(
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/elsewhere")
     monkeypatch.setenv("TOGETHER_BASE_URL", "http://127.0.0.1:9/elsewhere")
     monkeypatch.setenv("OUR_KEY", "ours")
-    ask([chat("1")], Endpoint(provider, f"{server.url}/", "OUR_KEY"), SETTINGS, purpose="test")
+    send_requests([chat("1")], Endpoint(provider, f"{server.url}/", "OUR_KEY"), SETTINGS, purpose="test")
     assert server.received[0].headers["authorization"] == "Bearer ours"
     assert Endpoint("openai").url == "https://api.openai.com/v1"
     assert Endpoint("together").url == "https://api.together.ai/v1"
@@ -542,7 +542,7 @@ def test_no_log_holds_key_or_prompt(server: Server, provider: Any, caplog: pytes
 
 
 def test_nothing_asked_leaves_no_trace(project: Path) -> None:
-    assert ask([], Endpoint("openai"), SETTINGS, purpose="test") == []
+    assert send_requests([], Endpoint("openai"), SETTINGS, purpose="test") == []
     assert not list(project.iterdir())
 
 

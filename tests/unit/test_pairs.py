@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightlip.preference.pairs import build_pairs, select
+from tightlip.preference.pairs import build_pairs, select_answers
 from tightlip.prompts import NEGATIVE, POSITIVE
 from tightlip.records import Condition, FilteredAnswer, Message, Sample, Value
 from tightlip.secret import SECRET_VARIABLE
@@ -30,35 +30,43 @@ def sources(drawn: Sequence[FilteredAnswer]) -> Counter[str]:
 
 
 def test_sources_are_drawn_in_turn_so_that_none_crowds_out_another() -> None:
-    assert sources(select(answers(base=20, nudge=20, rewriter=20), 9, seed=0)) == {"base": 3, "nudge": 3, "rewriter": 3}
+    assert sources(select_answers(answers(base=20, nudge=20, rewriter=20), 9, seed=0)) == {
+        "base": 3,
+        "nudge": 3,
+        "rewriter": 3,
+    }
 
 
 def test_the_first_sources_give_the_odd_ones() -> None:
-    assert sources(select(answers(base=20, nudge=20, rewriter=20), 8, seed=0)) == {"base": 3, "nudge": 3, "rewriter": 2}
+    assert sources(select_answers(answers(base=20, nudge=20, rewriter=20), 8, seed=0)) == {
+        "base": 3,
+        "nudge": 3,
+        "rewriter": 2,
+    }
 
 
 def test_a_source_that_runs_dry_is_made_up_for_by_the_others() -> None:
-    assert sources(select(answers(base=2, rewriter=20), 10, seed=0)) == {"base": 2, "rewriter": 8}
+    assert sources(select_answers(answers(base=2, rewriter=20), 10, seed=0)) == {"base": 2, "rewriter": 8}
 
 
 def test_rejected_answers_are_never_drawn() -> None:
     rows = {"base": [answer("base", 0, "ner:PERSON"), answer("base", 1), answer("base", 2, "degenerate:empty")]}
-    assert select(rows, None, seed=0) == [rows["base"][1]]
+    assert select_answers(rows, None, seed=0) == [rows["base"][1]]
 
 
 def test_without_limit_all_accepted_answers_are_taken() -> None:
-    assert len(select(answers(base=3, rewriter=5), None, seed=0)) == 8
+    assert len(select_answers(answers(base=3, rewriter=5), None, seed=0)) == 8
 
 
 def test_the_draw_is_decided_by_the_seed() -> None:
     rows = answers(base=30, rewriter=30)
-    assert select(rows, 10, seed=0) == select(rows, 10, seed=0)
-    assert select(rows, 10, seed=0) != select(rows, 10, seed=1)
+    assert select_answers(rows, 10, seed=0) == select_answers(rows, 10, seed=0)
+    assert select_answers(rows, 10, seed=0) != select_answers(rows, 10, seed=1)
 
 
 def test_the_draw_from_a_source_does_not_depend_on_the_other_sources() -> None:
-    alone = select(answers(base=30), 5, seed=0)
-    with_another = select(answers(base=30, rewriter=30), 10, seed=0)
+    alone = select_answers(answers(base=30), 5, seed=0)
+    with_another = select_answers(answers(base=30, rewriter=30), 10, seed=0)
     assert [row for row in with_another if row.source == "base"] == alone
 
 
@@ -66,7 +74,7 @@ def test_the_draw_from_a_source_does_not_depend_on_the_other_sources() -> None:
 def test_a_draw_has_no_answer_twice_and_is_sorted(counts: dict[str, int], limit: int, seed: int) -> None:
     if sum(counts.values()) < limit:
         return
-    drawn = select(answers(**counts), limit, seed)
+    drawn = select_answers(answers(**counts), limit, seed)
     assert len(set(drawn)) == len(drawn) == limit
     assert drawn == sorted(drawn, key=lambda row: (row.sample_id, row.source, row.candidate))
     shares = sources(drawn)
@@ -77,12 +85,12 @@ def test_a_draw_has_no_answer_twice_and_is_sorted(counts: dict[str, int], limit:
 def test_no_accepted_answer_is_an_error_with_a_remedy() -> None:
     rows = {"base": [answer("base", 0, "ner:PERSON")], "rewriter": [answer("rewriter", 1, "truth:NAME")]}
     with pytest.raises(ValueError, match=r"all 2 answers of base, rewriter were rejected; see metrics/filter\.json"):
-        select(rows, None, seed=0)
+        select_answers(rows, None, seed=0)
 
 
 def test_fewer_accepted_answers_than_the_limit_are_an_error_with_a_remedy() -> None:
     with pytest.raises(ValueError, match=r"only 5 accepted answers for 6 pairs from base, rewriter; lower `samples`"):
-        select(answers(base=2, rewriter=3), 6, seed=0)
+        select_answers(answers(base=2, rewriter=3), 6, seed=0)
 
 
 # --- Pairs ---------------------------------------------------------------------------------------------------------

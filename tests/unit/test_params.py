@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightlip.params import Dialogues, Grid, Hosted, Params, load_params, need_watched, pick
+from tightlip.params import Dialogues, Grid, Hosted, Params, find_named, load_params, need_watched
 from tightlip.table_rows import UNGUIDED, Guidance, TableRow, parse_guidance, parse_row
 
 ROOT = Path(__file__).parents[2]
@@ -276,8 +276,8 @@ def test_the_grid_has_every_row() -> None:
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"train\.variants: no 'x'; there are a, b"):
-        pick({"a": 1, "b": 2}, "x", "train.variants")
-    assert pick({"a": 1, "b": 2}, "b", "train.variants") == 2
+        find_named({"a": 1, "b": 2}, "x", "train.variants")
+    assert find_named({"a": 1, "b": 2}, "b", "train.variants") == 2
 
 
 def test_a_row_has_as_many_trainings_as_its_variant_has_seeds() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tightlip.dialogues.samples import count_samples, draw, extract_samples, pick
+from tightlip.dialogues.samples import count_samples, extract_samples, sample_evenly, take
 from tightlip.dialogues.synthesis import synthesise
 from tightlip.records import Dialogue, Entity, Message, Sample, Split, Turn, Value
 
@@ -125,7 +125,7 @@ def test_boundary_rule_holds_for_any_text(before: str, value: str, after: str) -
 
 
 def test_draw_without_limit_keeps_everything() -> None:
-    assert list(draw([2, 1], None, seed=0)) == [0, 1, 2]
+    assert list(sample_evenly([2, 1], None, seed=0)) == [0, 1, 2]
 
 
 Sizes = st.lists(st.integers(1, 5), min_size=1, max_size=8)
@@ -133,10 +133,10 @@ Sizes = st.lists(st.integers(1, 5), min_size=1, max_size=8)
 
 @given(sizes=Sizes, limit=st.integers(0, 45), seed=st.integers(0, 2**31 - 1))
 def test_draw_is_even_in_order_and_repeatable(sizes: list[int], limit: int, seed: int) -> None:
-    drawn = draw(sizes, limit, seed)
+    drawn = sample_evenly(sizes, limit, seed)
     assert len(drawn) == min(limit, sum(sizes))
     assert list(drawn) == sorted(set(drawn))
-    assert drawn == draw(sizes, limit, seed)
+    assert drawn == sample_evenly(sizes, limit, seed)
     owners = [number for number, size in enumerate(sizes) for _ in range(size)]
     counts = Counter(owners[sample] for sample in drawn)
     most = max(counts.values(), default=0)
@@ -155,15 +155,15 @@ def test_draw_is_the_one_that_holds_all_samples(sizes: list[int], limit: int, se
     for queue in queues:
         rng.shuffle(queue)
     rounds = [queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue)]
-    assert list(draw(sizes, limit, seed)) == sorted(rounds[:limit])
+    assert list(sample_evenly(sizes, limit, seed)) == sorted(rounds[:limit])
 
 
 def test_another_seed_draws_other_samples() -> None:
-    assert draw([5] * 20, 10, seed=1) != draw([5] * 20, 10, seed=2)
+    assert sample_evenly([5] * 20, 10, seed=1) != sample_evenly([5] * 20, 10, seed=2)
 
 
 def test_the_drawn_samples_are_picked_by_their_number() -> None:
     samples = list(extract_samples([with_names("train", 4)]))
-    assert list(pick(iter(samples), [1, 3])) == [samples[1], samples[3]]
-    assert list(pick(samples, range(4))) == samples
-    assert list(pick(samples, [])) == []
+    assert list(take(iter(samples), [1, 3])) == [samples[1], samples[3]]
+    assert list(take(samples, range(4))) == samples
+    assert list(take(samples, [])) == []

@@ -32,6 +32,8 @@ def names(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 def is_banned(name: str) -> bool:
     """Say whether a name is one of the banned words, holds one, or starts with `of_`."""
+    if name == "n_found":  # the name of a committed figure
+        return False
     words = name.strip("_").lower().split("_")
     return (words[0] == "of" and len(words) > 1) or not BANNED.isdisjoint(words)
 

@@ -94,11 +94,11 @@ def to_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 Blocks = list[tuple[Tensor, Tensor]]
-"""Per block of queries what its backward pass needs: the queries, shape (N, H / G · Q, D), and their weights."""
+"""Tensors for the backward pass of each block of queries: the queries, shape (N, H / G · Q, D), and their weights."""
 
 
 def attend(
-    query_BHLD: Tensor, key_NSD: Tensor, value_NSD: Tensor, bias: Tensor, block: int, kept: Blocks | None
+    query_BHLD: Tensor, key_NSD: Tensor, value_NSD: Tensor, bias: Tensor, block: int, saved: Blocks | None
 ) -> Tensor:
     """Compute softmax(Q Kᵀ + bias) V block of queries by block of queries, with N = B · G products each.
 
@@ -107,7 +107,7 @@ def attend(
         key_NSD, value_NSD: keys and values.
         bias: from `to_bias`, shape (B or 1, 1, L, S).
         block: queries that share a product and see no key after the last of them; L, if they may.
-        kept: takes what `attend_backward` needs; None keeps nothing.
+        saved: takes the tensors that `attend_backward` needs; None saves nothing.
 
     Returns:
         The attended values, shape (B, L, H, D).
@@ -125,13 +125,13 @@ def attend(
         weights_NQS = torch.softmax(scores, dim=-1, out=scores).to(query_NQD.dtype)
         result = torch.bmm(weights_NQS, value_NSD[:, :seen]).view(batch, heads, -1, size)
         attended_BLHD[:, start:end] = result.transpose(1, 2)
-        if kept is not None:
-            kept.append((query_NQD, weights_NQS))
+        if saved is not None:
+            saved.append((query_NQD, weights_NQS))
     return attended_BLHD
 
 
 def attend_backward(
-    grad_BLHD: Tensor, key_NSD: Tensor, value_NSD: Tensor, block: int, kept: Blocks
+    grad_BLHD: Tensor, key_NSD: Tensor, value_NSD: Tensor, block: int, saved: Blocks
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of `attend`'s queries, keys and values.
 
@@ -140,17 +140,17 @@ def attend_backward(
     batch, length, heads, size = grad_BLHD.shape
     products, keys, _ = value_NSD.shape
     query_BHLD = grad_BLHD.new_empty(batch, heads, length, key_NSD.shape[-1])
-    of_key_NSD, of_value_NSD = torch.zeros_like(key_NSD), torch.zeros_like(value_NSD)
-    for start, (query_NQD, weights_NQS) in zip(range(0, length, block), kept, strict=True):
+    grad_key_NSD, grad_value_NSD = torch.zeros_like(key_NSD), torch.zeros_like(value_NSD)
+    for start, (query_NQD, weights_NQS) in zip(range(0, length, block), saved, strict=True):
         end = min(start + block, length)
         seen = keys - length + end
         grad_NQD = grad_BLHD[:, start:end].transpose(1, 2).reshape(products, -1, size)
         grad_NQS = torch.bmm(grad_NQD, value_NSD[:, :seen].transpose(1, 2))
         scores_NQS = torch._softmax_backward_data(grad_NQS, weights_NQS, -1, weights_NQS.dtype)
         query_BHLD[:, :, start:end] = torch.bmm(scores_NQS, key_NSD[:, :seen]).view(batch, heads, end - start, -1)
-        of_key_NSD[:, :seen].baddbmm_(scores_NQS.transpose(1, 2), query_NQD)
-        of_value_NSD[:, :seen].baddbmm_(weights_NQS.transpose(1, 2), grad_NQD)
-    return query_BHLD, of_key_NSD, of_value_NSD
+        grad_key_NSD[:, :seen].baddbmm_(scores_NQS.transpose(1, 2), query_NQD)
+        grad_value_NSD[:, :seen].baddbmm_(weights_NQS.transpose(1, 2), grad_NQD)
+    return query_BHLD, grad_key_NSD, grad_value_NSD
 
 
 class _Attention(torch.autograd.Function):
@@ -158,16 +158,16 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query_BHLD: Tensor, key_NSD: Tensor, value_NSD: Tensor, bias: Tensor, block: int) -> Tensor:
-        kept: Blocks | None = [] if any(ctx.needs_input_grad) else None
-        attended_BLHD = attend(query_BHLD, key_NSD, value_NSD, bias, block, kept)
-        ctx.save_for_backward(key_NSD, value_NSD, *(tensor for pair in kept or () for tensor in pair))
+        saved: Blocks | None = [] if any(ctx.needs_input_grad) else None
+        attended_BLHD = attend(query_BHLD, key_NSD, value_NSD, bias, block, saved)
+        ctx.save_for_backward(key_NSD, value_NSD, *(tensor for pair in saved or () for tensor in pair))
         ctx.block = block
         return attended_BLHD
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        key_NSD, value_NSD, *kept = ctx.saved_tensors
-        blocks = list(zip(kept[::2], kept[1::2], strict=True))
+        key_NSD, value_NSD, *saved = ctx.saved_tensors
+        blocks = list(zip(saved[::2], saved[1::2], strict=True))
         return *attend_backward(grads[0], key_NSD, value_NSD, ctx.block, blocks), None, None
 
 

@@ -1,8 +1,8 @@
-"""Llamas on a CPU: the decoder's forward written out, for all that a step costs beside reading the weights.
+"""Llamas on a CPU: the decoder's forward pass written out, since most of a step's time is not the reading of weights.
 
-Weights that meet the same input are one matrix, packed as oneDNN wants it. Every row keeps its place in a cache that is
-written where it lies. Prompts whose states are kept are read before anything is decoded, so that they do not depend on
-when they enter.
+Weights with the same input are one matrix, in oneDNN's packed layout. Every row keeps its place in a cache that is
+updated in place. Prompts whose states are cached are read before anything is decoded, so that their states do not
+depend on when they enter the batch.
 
 Shapes: T tokens run at once, N rows, H query heads, G key-value heads, D head size, C columns of the cache, V
 vocabulary.
@@ -63,7 +63,7 @@ class LlamaRows:
         self.cache = list(self.weights.states(rows=0, columns=0))
 
     def add(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Read prompts, or remember them."""
+        """Read prompts, or take their states from the cache."""
         states = [self.prompt_cache.get(prompt) or _read_alone(self.weights, prompt) for prompt in map(tuple, prompts)]
         first = len(self.lengths)
         self.lengths += map(len, prompts)
@@ -79,12 +79,12 @@ class LlamaRows:
         needed = -(-max(self.lengths) // COLUMNS) * COLUMNS
         if len(self.lengths) <= rows and 3 * columns // 4 <= needed <= columns:
             return
-        kept = min(columns, needed)
+        shared_columns = min(columns, needed)
         for number, old in enumerate(self.cache):
             new = old.new_empty(two, max(len(self.lengths), rows), groups, needed, size)
-            new[:, :rows, :, :kept] = old[..., :kept, :]
-            # What no row has written yet is weighted with 0, and must be finite.
-            new[:, :rows, :, kept:] = 0
+            new[:, :rows, :, :shared_columns] = old[..., :shared_columns, :]
+            # Places that no row has written yet get weight 0, and must be finite.
+            new[:, :rows, :, shared_columns:] = 0
             new[:, rows:] = 0
             self.cache[number] = new
 
@@ -226,7 +226,7 @@ def _prepared(model: Any) -> _Weights:
 
 
 def _fingerprint(model: Any) -> list[tuple[int, int]]:
-    """Say where the weights lie and how often they were written."""
+    """Return the address of every weight and how often it was written."""
     return [(weight.data_ptr(), weight._version) for weight in model.parameters()]
 
 

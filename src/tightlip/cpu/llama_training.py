@@ -42,30 +42,30 @@ class _Low(NamedTuple):
 
 @dataclass(frozen=True)
 class _Run:
-    """What a run needs beside hidden states and adapters.
+    """Inputs of a run other than hidden states and adapters.
 
     Attributes:
         weights: per layer and set the frozen weights, shape (O, I) each.
         norms: per layer both norms.
         shape: B, L, H, G, D.
-        turn, query_turn: cosines and sines, shape (B, 1, L, D / 2); for queries they also scale the scores.
+        rotary, query_rotary: cosines and sines, shape (B, 1, L, D / 2); for queries they also scale the scores.
         bias: of the scores, shape (B, 1, L, S).
-        shared: keys and values of what comes before every row.
+        shared: keys and values of the beginning that all rows share.
         scaling: of the adapters' output.
     """
 
     weights: Sequence[Sequence[Sequence[Tensor]]]
     norms: Sequence[tuple[Any, Any]]
     shape: tuple[int, int, int, int, int]
-    turn: tuple[Tensor, Tensor]
-    query_turn: tuple[Tensor, Tensor]
+    rotary: tuple[Tensor, Tensor]
+    query_rotary: tuple[Tensor, Tensor]
     bias: Tensor
     shared: Shared
     scaling: float
 
 
-class _Kept(NamedTuple):
-    """What the backward pass of a layer needs, in the order of the forward pass; `low` is x Aᵀ · scaling per set."""
+class _Saved(NamedTuple):
+    """Tensors for the backward pass of a layer, in the order of the forward pass; `low` is x Aᵀ · scaling per set."""
 
     x_TC: Tensor
     factor_T1: Tensor
@@ -178,8 +178,8 @@ def last_hidden(
             weights=[[[_weight(module) for module in modules] for modules in sets] for sets in layers.projections],
             norms=layers.norms,
             shape=(*ids_BL.shape, config.num_attention_heads, config.num_key_value_heads, config.head_dim),
-            turn=(cos, sin),
-            query_turn=(cos * scale, sin * scale),
+            rotary=(cos, sin),
+            query_rotary=(cos * scale, sin * scale),
             bias=to_bias(mask, dtype),
             shared=shared,
             scaling=adapter.scaling if adapter else 1.0,
@@ -212,11 +212,11 @@ def _weight(projection: Any) -> Tensor:
 def _stack(projections: Sequence[Sequence[Sequence[Any]]], name: str, dtype: torch.dtype) -> list[Tensor]:
     """Stack the adapters of all layers: per set `a`, shape (N, K · R, I), and each `b`, shape (N, O, R)."""
     stacked = []
-    for of_set in zip(*projections, strict=True):
-        of_projection = list(zip(*of_set, strict=True))
-        a = [torch.stack([each.lora_A[name].weight for each in modules]) for modules in of_projection]
+    for layer_sets in zip(*projections, strict=True):
+        set_modules = list(zip(*layer_sets, strict=True))
+        a = [torch.stack([each.lora_A[name].weight for each in modules]) for modules in set_modules]
         stacked.append(torch.cat(a, dim=1).to(dtype))
-        stacked += [torch.stack([each.lora_B[name].weight for each in modules]).to(dtype) for modules in of_projection]
+        stacked += [torch.stack([each.lora_B[name].weight for each in modules]).to(dtype) for modules in set_modules]
     return stacked
 
 
@@ -231,27 +231,27 @@ class _Layers(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_TC: Tensor, run: _Run, *low: Tensor) -> Tensor:
-        kept: list[_Kept] | None = [] if any(ctx.needs_input_grad) else None
+        saved: list[_Saved] | None = [] if any(ctx.needs_input_grad) else None
         sets = _sets(low)
         for number in range(len(run.weights)):
-            x_TC = _forward(x_TC, run, number, [each.of(number) for each in sets], kept)
-        ctx.run, ctx.kept = run, kept
+            x_TC = _forward(x_TC, run, number, [each.of(number) for each in sets], saved)
+        ctx.run, ctx.saved = run, saved
         ctx.save_for_backward(*low)
         return x_TC
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        low, run, kept = ctx.saved_tensors, ctx.run, ctx.kept
-        of_low = [torch.empty_like(tensor) for tensor in low]
-        sets, of_sets, grad_TC = _sets(low), _sets(of_low), grads[0]
+        low, run, saved = ctx.saved_tensors, ctx.run, ctx.saved
+        grad_low = [torch.empty_like(tensor) for tensor in low]
+        sets, grad_sets, grad_TC = _sets(low), _sets(grad_low), grads[0]
         for number in reversed(range(len(run.weights))):
-            adapters, into = ([each.of(number) for each in which] for which in (sets, of_sets))
-            # What a layer kept is released with it.
-            grad_TC = _backward(grad_TC, run, number, adapters, into, kept.pop())
-        return grad_TC, None, *of_low
+            adapters, into = ([each.of(number) for each in which] for which in (sets, grad_sets))
+            # A layer's saved tensors are released with it.
+            grad_TC = _backward(grad_TC, run, number, adapters, into, saved.pop())
+        return grad_TC, None, *grad_low
 
 
-def _forward(x_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], kept: list[_Kept] | None) -> Tensor:
+def _forward(x_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], saved: list[_Saved] | None) -> Tensor:
     """Run a layer."""
     (batch, length, heads, groups, size), weights = run.shape, run.weights[number]
     norm, mlp_norm = run.norms[number]
@@ -262,8 +262,8 @@ def _forward(x_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], kep
 
     normed_TC, factor_T1 = _normed(x_TC, norm)
     query_TI, key_TI, value_TI = project(0, normed_TC)
-    query_BHLD = _turned(_by_head(query_TI, batch, heads), *run.query_turn)
-    key_BGLD = _turned(_by_head(key_TI, batch, groups), *run.turn)
+    query_BHLD = _rotate(_by_head(query_TI, batch, heads), *run.query_rotary)
+    key_BGLD = _rotate(_by_head(key_TI, batch, groups), *run.rotary)
     value_BGLD = _by_head(value_TI, batch, groups)
     if run.shared:
         key_BGLD, value_BGLD = (
@@ -272,15 +272,15 @@ def _forward(x_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], kep
         )
     keys = key_BGLD.shape[2]
     key_NSD, value_NSD = key_BGLD.reshape(-1, keys, size), value_BGLD.reshape(-1, keys, size)
-    blocks: Blocks | None = None if kept is None else []
+    blocks: Blocks | None = None if saved is None else []
     attended_TI = attend(query_BHLD, key_NSD, value_NSD, run.bias, BLOCK, blocks).view(batch * length, -1)
     middle_TC = project(1, attended_TI)[0].add_(x_TC)
     mlp_normed_TC, mlp_factor_T1 = _normed(middle_TC, mlp_norm)
     gate_TI, up_TI = project(2, mlp_normed_TC)
     product_TI = functional.silu(gate_TI).mul_(up_TI)
-    if kept is not None and blocks is not None:
-        kept.append(
-            _Kept(
+    if saved is not None and blocks is not None:
+        saved.append(
+            _Saved(
                 x_TC, factor_T1, normed_TC, key_NSD, value_NSD, blocks, attended_TI, middle_TC, mlp_factor_T1,
                 mlp_normed_TC, gate_TI, up_TI, product_TI, low,
             )
@@ -289,32 +289,32 @@ def _forward(x_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], kep
 
 
 def _backward(
-    grad_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], into: Sequence[_Low], kept: _Kept
+    grad_TC: Tensor, run: _Run, number: int, adapters: Sequence[_Low], into: Sequence[_Low], saved: _Saved
 ) -> Tensor:
     """Return the gradient of a layer's input and write those of its adapters."""
     (batch, length, heads, groups, size), weights = run.shape, run.weights[number]
     norm, mlp_norm = run.norms[number]
 
     def project_back(which: int, grads: Sequence[Tensor], x_TI: Tensor) -> Tensor:
-        return _project_back(grads, x_TI, kept.low[which], weights[which], adapters[which], run.scaling, into[which])
+        return _project_back(grads, x_TI, saved.low[which], weights[which], adapters[which], run.scaling, into[which])
 
-    of_product_TI = project_back(3, [grad_TC], kept.product_TI)
-    of_up_TI = functional.silu(kept.gate_TI).mul_(of_product_TI)
-    of_gate_TI = torch.ops.aten.silu_backward(of_product_TI.mul_(kept.up_TI), kept.gate_TI)
-    of_normed_TC = project_back(2, [of_gate_TI, of_up_TI], kept.mlp_normed_TC)
-    grad_TC = _normed_back(of_normed_TC, kept.middle_TC, kept.mlp_factor_T1, mlp_norm).add_(grad_TC)
-    of_attended_TI = project_back(1, [grad_TC], kept.attended_TI)
-    of_query_BHLD, of_key_NSD, of_value_NSD = attend_backward(
-        of_attended_TI.view(batch, length, heads, size), kept.key_NSD, kept.value_NSD, BLOCK, kept.blocks
+    grad_product_TI = project_back(3, [grad_TC], saved.product_TI)
+    grad_up_TI = functional.silu(saved.gate_TI).mul_(grad_product_TI)
+    grad_gate_TI = torch.ops.aten.silu_backward(grad_product_TI.mul_(saved.up_TI), saved.gate_TI)
+    grad_normed_TC = project_back(2, [grad_gate_TI, grad_up_TI], saved.mlp_normed_TC)
+    grad_TC = _normed_back(grad_normed_TC, saved.middle_TC, saved.mlp_factor_T1, mlp_norm).add_(grad_TC)
+    grad_attended_TI = project_back(1, [grad_TC], saved.attended_TI)
+    grad_query_BHLD, grad_key_NSD, grad_value_NSD = attend_backward(
+        grad_attended_TI.view(batch, length, heads, size), saved.key_NSD, saved.value_NSD, BLOCK, saved.blocks
     )
-    of_heads = [
-        _turned(of_query_BHLD, run.query_turn[0], -run.query_turn[1]),
-        _turned(of_key_NSD.view(batch, groups, length, size), run.turn[0], -run.turn[1]),
-        of_value_NSD.view(batch, groups, length, size),
+    grad_heads = [
+        _rotate(grad_query_BHLD, run.query_rotary[0], -run.query_rotary[1]),
+        _rotate(grad_key_NSD.view(batch, groups, length, size), run.rotary[0], -run.rotary[1]),
+        grad_value_NSD.view(batch, groups, length, size),
     ]
-    flat = [each.transpose(1, 2).reshape(batch * length, -1) for each in of_heads]
-    of_normed_TC = project_back(0, flat, kept.normed_TC)
-    return _normed_back(of_normed_TC, kept.x_TC, kept.factor_T1, norm).add_(grad_TC)
+    flat = [each.transpose(1, 2).reshape(batch * length, -1) for each in grad_heads]
+    grad_normed_TC = project_back(0, flat, saved.normed_TC)
+    return _normed_back(grad_normed_TC, saved.x_TC, saved.factor_T1, norm).add_(grad_TC)
 
 
 def _project(
@@ -339,14 +339,14 @@ def _project_back(
     into: _Low,
 ) -> Tensor:
     """Return the gradient of a set's input and write those of its adapters."""
-    of_low = torch.cat([grad @ b for grad, b in zip(grads, adapter.b, strict=True)], dim=-1).mul_(scaling)
-    torch.mm(of_low.T, x_TI, out=into.a)
+    grad_low = torch.cat([grad @ b for grad, b in zip(grads, adapter.b, strict=True)], dim=-1).mul_(scaling)
+    torch.mm(grad_low.T, x_TI, out=into.a)
     for grad, part, b in zip(grads, low.chunk(len(weights), dim=-1), into.b, strict=True):
         torch.mm(grad.T, part, out=b)
-    of_x_TI = of_low @ adapter.a
+    grad_x_TI = grad_low @ adapter.a
     for grad, weight in zip(grads, weights, strict=True):
-        of_x_TI.addmm_(grad, weight)
-    return of_x_TI
+        grad_x_TI.addmm_(grad, weight)
+    return grad_x_TI
 
 
 def _by_head(flat_TI: Tensor, batch: int, heads: int) -> Tensor:
@@ -354,13 +354,13 @@ def _by_head(flat_TI: Tensor, batch: int, heads: int) -> Tensor:
     return flat_TI.view(batch, -1, heads, flat_TI.shape[-1] // heads).transpose(1, 2)
 
 
-def _turned(heads_BHLD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _rotate(heads_BHLD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate pairs of features, one from each half, by their angles; contiguous."""
-    turned = torch.empty(heads_BHLD.shape, dtype=heads_BHLD.dtype)
-    (first, second), (new_first, new_second) = heads_BHLD.chunk(2, dim=-1), turned.chunk(2, dim=-1)
+    rotated = torch.empty(heads_BHLD.shape, dtype=heads_BHLD.dtype)
+    (first, second), (new_first, new_second) = heads_BHLD.chunk(2, dim=-1), rotated.chunk(2, dim=-1)
     torch.mul(first, cos, out=new_first).addcmul_(second, sin, value=-1)
     torch.mul(second, cos, out=new_second).addcmul_(first, sin)
-    return turned
+    return rotated
 
 
 def _normed(x_TC: Tensor, norm: Any) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,7 @@ class Checked(NamedTuple):
     more: int
 
 
-def wanted(params: Dialogues, file: str | None, changes: Mapping[str, Any]) -> tuple[Dialogues, str]:
+def source_settings(params: Dialogues, file: str | None, changes: Mapping[str, Any]) -> tuple[Dialogues, str]:
     """Return what is to be checked, and where its format comes from.
 
     Args:
@@ -106,10 +106,12 @@ def check(source: Dialogues, seed: int, detect: FindSpans) -> Checked:
         for dialogue in synthesise(source.count or 0, source.dev, source.test, seed):
             tally.add(dialogue)
         return Checked(tally, [], 0)
-    found = read_conversations(
+    conversations = read_conversations(
         source.format, source.path, source.values, source.revision, source.split, source.columns.named
     )
-    for each in import_dialogues(found, source.path, Shares(source.dev, source.test, seed), source.count, detect):
+    for each in import_dialogues(
+        conversations, source.path, Shares(source.dev, source.test, seed), source.count, detect
+    ):
         tally.repairs.update(each.repairs)
         if each.dialogue:
             tally.add(each.dialogue)
@@ -121,11 +123,11 @@ def check(source: Dialogues, seed: int, detect: FindSpans) -> Checked:
     return Checked(tally, problems, more)
 
 
-def show(checked: Checked, source: Dialogues, said: str, spacy_model: str, console: Console) -> None:
+def show(checked: Checked, source: Dialogues, origin: str, spacy_model: str, console: Console) -> None:
     """Print what was found; no value, no text of a message."""
     tally = checked.tally
     name = source.path or "synthetic dialogues"
-    console.print(Text.assemble((name, "bold"), f": format {source.format} ({said})"))
+    console.print(Text.assemble((name, "bold"), f": format {source.format} ({origin})"))
     table = Table("", *SPLITS, "all", box=None)
     for title, counts in (("dialogues", tally.dialogues), ("samples to expect", tally.samples)):
         table.add_row(title, *(f"{counts[split]:,}" for split in SPLITS), f"{counts.total():,}")

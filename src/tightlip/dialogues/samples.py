@@ -31,18 +31,18 @@ def count_samples(dialogues: Iterable[Dialogue]) -> dict[Split, list[int]]:
             f"no personal value in any assistant turn of {count} dialogues; "
             "annotate the assistant's turns or take other dialogues"
         )
-    for split, found in sizes.items():
-        if not found:
+    for split, split_sizes in sizes.items():
+        if not split_sizes:
             raise ValueError(f"data/dialogues.jsonl: no sample in the {split} split; add dialogues or raise its share")
     return sizes
 
 
-def draw(sizes: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
+def sample_evenly(sizes: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
     """Draw samples evenly over dialogues: one at random from each in turn, the dialogues in random order.
 
     Args:
         sizes: number of samples of each dialogue.
-        limit: how many to draw at most; None takes all.
+        limit: largest number; None takes all.
         seed: decides the draw.
 
     Returns:
@@ -64,14 +64,14 @@ def draw(sizes: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
     return sorted(islice(chain.from_iterable(rounds), limit))
 
 
-def pick(samples: Iterable[Sample], numbers: Sequence[int]) -> Iterator[Sample]:
+def take(samples: Iterable[Sample], numbers: Sequence[int]) -> Iterator[Sample]:
     """Yield the samples of these numbers."""
-    wanted = iter(numbers)
-    following = next(wanted, None)
+    remaining = iter(numbers)
+    following = next(remaining, None)
     for number, sample in enumerate(samples):
         if number == following:
             yield sample
-            following = next(wanted, None)
+            following = next(remaining, None)
 
 
 def _cut_dialogue(dialogue: Dialogue) -> Iterator[Sample]:

@@ -123,7 +123,7 @@ def _render(role: Role, template: str, cast: "Cast") -> Turn:
 
 
 class Cast:
-    """The values of one dialogue, invented when first asked for; no two share a word, so that a leak has one origin.
+    """The values of one dialogue, invented when first used; no two share a word, so that a leak has one origin.
 
     Args:
         fake: what invents them.

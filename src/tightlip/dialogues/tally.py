@@ -72,7 +72,7 @@ class Tally:
         )
 
     @property
-    def figures(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """All counts, for `metrics/dialogues.json`."""
         return {
             "dialogues": {split: self.dialogues[split] for split in SPLITS},

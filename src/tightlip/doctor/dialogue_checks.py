@@ -97,12 +97,12 @@ def read_source(params: Params, root: Path) -> list[Dialogue]:
 
 def draw_samples(params: Params, dialogues: Sequence[Dialogue]) -> dict[Split, list[Sample]]:
     """Draw the samples of every split as `extract_samples` does."""
-    from tightlip.dialogues.samples import count_samples, draw, extract_samples, pick
+    from tightlip.dialogues.samples import count_samples, extract_samples, sample_evenly, take
 
     samples = {}
     for split, sizes in count_samples(dialogues).items():
-        numbers = draw(sizes, getattr(params.samples, split), params.seed)
-        samples[split] = list(pick(extract_samples(row for row in dialogues if row.split == split), numbers))
+        numbers = sample_evenly(sizes, getattr(params.samples, split), params.seed)
+        samples[split] = list(take(extract_samples(row for row in dialogues if row.split == split), numbers))
     return samples
 
 

@@ -42,7 +42,7 @@ def print_text(examination: Examination, console: Console) -> None:
         size, hosted = examination.size, any(each.stage.hosted for each in examination.estimates)
         lines = [
             f"Times of {examination.source}, scaled by each stage's work, the model's size and the speed.",
-            f"Speed: {examination.speed.note}.",
+            f"Speed: {examination.speed.origin}.",
             f"Model: {short_count(size.parameters)} parameters, {size.origin}.",
             *[f"Hosted: answers of max_tokens each; {HOSTED_SECONDS:g} s per request."] * hosted,
         ]

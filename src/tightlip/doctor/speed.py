@@ -28,13 +28,13 @@ class Speed:
     Attributes:
         flops: operations per second of bfloat16 products.
         bandwidth: bytes of memory that a GPU reads per second; 0 for a CPU.
-        note: how it is known, for the report.
+        origin: how it is known, for the report.
         memory: bytes of memory of a GPU in the table.
     """
 
     flops: float
     bandwidth: float
-    note: str
+    origin: str
     memory: float = 0
 
     @property
@@ -56,8 +56,8 @@ UNCERTAIN = "expect between half and twice these times"
 
 
 def _data_sheet(name: str, tflops: float, bandwidth: float, memory: float) -> Speed:
-    note = f"{name}'s data sheet, not measured; {UNCERTAIN}"
-    return Speed(tflops * 1e12, bandwidth * 1e12, note, memory * 1e9)
+    origin = f"{name}'s data sheet, not measured; {UNCERTAIN}"
+    return Speed(tflops * 1e12, bandwidth * 1e12, origin, memory * 1e9)
 
 
 GPUS = {
@@ -77,7 +77,10 @@ def measure_speed(dtype: str) -> Speed:
     """
     import torch
 
+    from tightlip.cpu.precision import has_bfloat16
+
     gpu, threads = torch.cuda.is_available(), torch.get_num_threads()
+    dtype = dtype if has_bfloat16() else "float32"  # what models compute in on such a machine
     tokens, inner, outer = (8 * number for number in SHAPE) if gpu else SHAPE
     options = {"dtype": getattr(torch, dtype), "device": "cuda" if gpu else "cpu"}
     torch.set_num_threads(1)
@@ -91,8 +94,8 @@ def measure_speed(dtype: str) -> Speed:
     if gpu:
         return Speed(flops, bandwidth, f"{flops / 1e12:.0f} TFLOP/s measured; {UNCERTAIN}")
     gain = threads**SCALING
-    note = f"{flops * gain / 1e9:.0f} GFLOP/s on {threads} CPU threads, measured on one of them"
-    return Speed(flops * gain, 0, note)
+    origin = f"{flops * gain / 1e9:.0f} GFLOP/s on {threads} CPU threads, measured on one of them"
+    return Speed(flops * gain, 0, origin)
 
 
 def _seconds(action: Callable[[], object], gpu: bool) -> float:

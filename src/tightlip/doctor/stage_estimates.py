@@ -228,7 +228,7 @@ def _evaluation(params: Params, texts: Texts) -> Iterator[Stage]:
     for model, tuning, epoch in product(settings.models, settings.tunings, settings.epochs):
         stages.append((f"evaluate_model@{model}-{tuning}-{epoch}", f"{model}-{tuning}_e{epoch}"))
     for tuning, epoch in product(settings.ablation.tunings, settings.ablation.epochs):
-        stages.append((f"evaluate_ablation@{tuning}-{epoch}", f"ch-{tuning}_e{epoch}"))
+        stages.append((f"evaluate_ablation@ch-{tuning}-{epoch}", f"ch-{tuning}_e{epoch}"))
     test, extended = texts.samples["test"], set(settings.extended.rows())
     for name, weights in stages:
         rows = settings.rows_of(weights)

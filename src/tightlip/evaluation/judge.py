@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tightlip.hosted.client import Endpoint, Request
-from tightlip.hosted.requests import ask
+from tightlip.hosted.requests import send_requests
 from tightlip.params import Hosted, Judge
 from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.matching import find_values
@@ -32,7 +32,7 @@ def judge_answers(
             contains them too.
 
     Raises:
-        ValueError: see `requests.ask`.
+        ValueError: see `requests.send_requests`.
     """
     known = ValueIndex(private)
     texts = [
@@ -44,7 +44,7 @@ def judge_answers(
         for number, (text, question) in enumerate(zip(texts, questions, strict=True))
         if text.strip()
     }
-    replies = ask(
+    replies = send_requests(
         list(requests.values()), Endpoint(judge.provider, judge.base_url, judge.key_env), hosted, purpose="judge"
     )
     verdicts = {number: read_verdict(reply.text) for number, reply in zip(requests, replies, strict=True)}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tightlip.table_rows import parse_row
 
 MAX_DEGENERATE = 0.1
-"""Share of answers not worth reading above which a setting is out, unless every one is."""
+"""Share of unreadable answers above which a setting is excluded, unless all are."""
 
 Metrics = Mapping[str, float | int]
 

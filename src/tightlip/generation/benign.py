@@ -1,4 +1,4 @@
-"""Benign questions that the base model asks itself, and its answers: what a defence must go on saying.
+"""Benign questions that the base model writes, with its answers: a defended model must still give such answers.
 
 Pairs of private dialogues alone teach a model that names, places, dates and numbers are never said. A retain set would
 tell it which ones may be, but there is none. An instruct model has one within: given the beginning of a user's turn it
@@ -100,15 +100,15 @@ def select(
         seed: with the question it decides the words of the blanked version.
     """
     tests = [_words(question) for question in held_out]
-    kept: list[BenignAnswer] = []
-    for (question, text), found in zip(answered, spans, strict=True):
-        blanked = blank(text, found, random.Random(digest(str(seed), question)))  # noqa: S311  (not for secrets)
+    selected: list[BenignAnswer] = []
+    for (question, text), detected in zip(answered, spans, strict=True):
+        blanked = blank(text, detected, random.Random(digest(str(seed), question)))  # noqa: S311  (not for secrets)
         alike = any(len(_words(question) & test) >= SIMILAR * len(_words(question) | test) for test in tests)
         short = len(text.split()) < MIN_WORDS
         if blanked == text or short or alike or private.find(f"{question} {text}"):
             continue
-        kept.append(BenignAnswer(id=f"benign{len(kept)}:0:0", question=question, answer=text, blanked=blanked))
-    return kept
+        selected.append(BenignAnswer(id=f"benign{len(selected)}:0:0", question=question, answer=text, blanked=blanked))
+    return selected
 
 
 def blank(text: str, spans: Sequence[Span], rng: random.Random) -> str:

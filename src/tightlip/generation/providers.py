@@ -23,11 +23,11 @@ def answer(
     """Get every candidate of every sample from a source, in the samples' order.
 
     Args:
-        samples: what to answer.
+        samples: prompts.
         name: of the source.
         source: the recipe.
         cache: of the local provider's answers; its key must decide all but the samples.
-        hosted: how hosted models are asked.
+        hosted: how requests to hosted models are sent.
         base: directory of the local provider's model; its tokenizer measures and renders prompts for hosted ones.
         settings: the filter that the rewriter's answers have to pass.
         max_prompt_tokens: longer prompts lose whole oldest exchanges.

@@ -18,7 +18,7 @@ def recipe_messages(sample: Sample, source: Source) -> tuple[Message, ...]:
 
 
 def continuation(answer: str, prefix: str, source: Source) -> str:
-    """Take what follows the prefix: all of it in completion mode, in chat mode the rest if it starts as told."""
+    """Return the text after the prefix: all in completion mode; in chat mode the rest, if the answer starts with it."""
     if source.mode == "completion" or not prefix:
         return answer
     return answer[len(prefix) :] if answer.startswith(prefix) else answer

@@ -6,7 +6,7 @@ from typing import Any
 
 from tightlip.generation.recipes import continuation, recipe_messages
 from tightlip.hosted.client import Endpoint, Request
-from tightlip.hosted.requests import ask
+from tightlip.hosted.requests import send_requests
 from tightlip.models.chat_template import style
 from tightlip.models.encoding import fit_messages, render_prompt
 from tightlip.params import Hosted, Source
@@ -17,24 +17,24 @@ from tightlip.records import Answer, Message, Sample
 def answer_remotely(
     samples: Sequence[Sample], name: str, source: Source, hosted: Hosted, tokenizer: Any, *, max_prompt_tokens: int
 ) -> list[Answer]:
-    """Ask a hosted model for every candidate of every sample, in the samples' order.
+    """Get every candidate of every sample from a hosted model, in the samples' order.
 
     Args:
-        samples: what to answer.
+        samples: prompts.
         name: of the source.
         source: the recipe.
-        hosted: how the model is asked.
+        hosted: how requests are sent.
         tokenizer: measures prompts and, in completion mode, renders them.
         max_prompt_tokens: longer prompts lose whole oldest exchanges.
 
     Raises:
-        ValueError: see `requests.ask`; or a conversation whose values cannot be replaced.
+        ValueError: see `requests.send_requests`; or a conversation whose values cannot be replaced.
     """
     assert source.hosted  # noqa: S101  (`providers` sees to it)
     private = frozenset(word for sample in samples for value in sample.truths for word in words(value.value))
     requests: list[Request] = []
     before: Counter[tuple[Message, ...] | str] = Counter()
-    asked: list[tuple[Sample, int, Callable[[str], str]]] = []
+    pending: list[tuple[Sample, int, Callable[[str], str]]] = []
     for sample in samples:
         prefix = sample.prefix if source.mode == "completion" else ""
         messages = fit_messages(tokenizer, recipe_messages(sample, source), prefix, max_prompt_tokens)
@@ -49,8 +49,8 @@ def answer_remotely(
             again = before[prompt] if source.temperature else 0
             requests.append(Request(source.model, prompt, source.temperature, source.max_tokens, stop, again))
             before[prompt] += 1
-            asked.append((sample, candidate, reveal))
-    replies = ask(requests, Endpoint(source.hosted, source.base_url, source.key_env), hosted, purpose=name)
+            pending.append((sample, candidate, reveal))
+    replies = send_requests(requests, Endpoint(source.hosted, source.base_url, source.key_env), hosted, purpose=name)
     return [
         Answer(
             sample_id=sample.id,
@@ -59,7 +59,7 @@ def answer_remotely(
             text=continuation(reveal(reply.text), sample.prefix, source),
             finish=reply.finish,
         )
-        for (sample, candidate, reveal), reply in zip(asked, replies, strict=True)
+        for (sample, candidate, reveal), reply in zip(pending, replies, strict=True)
     ]
 
 

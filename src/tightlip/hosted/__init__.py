@@ -1,1 +1,1 @@
-"""Models behind OpenAI-compatible endpoints: what is asked, what it costs, and the answers that were paid for."""
+"""Models behind OpenAI-compatible endpoints: requests, costs, and the answers that were paid for."""

@@ -1,4 +1,4 @@
-"""Answers that were paid for, and what they cost: one SQLite file per project, in no way part of git or DVC.
+"""Paid answers and their costs in one SQLite file per project, outside git and DVC.
 
 It outlives every stage, every experiment and `make clean`. It holds answers as they came over the wire (pseudonymised,
 where requests were), token counts and costs, but neither prompts nor keys.
@@ -45,10 +45,10 @@ class Reply:
     """An answer of a hosted model.
 
     Attributes:
-        finish: `stop` if the model ended it, `length` if it was cut, `filtered` if the provider's content filter kept
-            it back; then the text is empty.
+        finish: `stop` if the model ended it, `length` if it was cut, `filtered` if the provider's content filter
+            withheld it; then the text is empty.
         model: name that the endpoint gave, often that of a dated snapshot.
-        prompt_tokens, completion_tokens: what was paid for.
+        prompt_tokens, completion_tokens: billed tokens.
     """
 
     text: str
@@ -59,13 +59,13 @@ class Reply:
 
 
 def store_path() -> Path:
-    """Where this project's answers lie: in the main repository, also for DVC's experiments in temporary folders."""
+    """Return the path of this project's answers: in the main repository, for DVC's temporary experiments too."""
     return Path(os.environ.get("DVC_ROOT", "."), FOLDER, FILE)
 
 
 @contextmanager
 def open_store(path: Path) -> Iterator["AnswerStore"]:
-    """Open the answers for one process at a time; a second one waits, and then finds what the first has paid for.
+    """Open the answers for one process at a time; a second one waits, then reads the answers that the first paid for.
 
     Raises:
         ValueError: the file is damaged, or cannot be written.
@@ -135,9 +135,9 @@ class AnswerStore:
         """Enter an attempt before it is sent.
 
         Args:
-            purpose: source or judge for which the model is asked.
-            model: as it is asked for.
-            worst: most that it may cost, in nano-dollars; None without a price.
+            purpose: source or judge that the request is for.
+            model: name in the request.
+            worst: highest possible cost, in nano-dollars; None without a price.
             retry: whether the request was sent before.
 
         Returns:
@@ -161,7 +161,7 @@ class AnswerStore:
             )
 
     def lose(self, attempt: int, cost: int | None) -> None:
-        """Settle an attempt that brought no answer; None where it may have cost what nobody knows."""
+        """Settle an attempt without an answer; its cost is None where nobody can know it."""
         with self._transaction():
             self._end(attempt, cost, lost=1)
 
@@ -172,12 +172,12 @@ class AnswerStore:
                 self._end(attempt, worst, lost=1)
 
     def hit(self, purpose: str, model: str, count: int) -> None:
-        """Count answers that need not be asked for."""
+        """Count answers that were stored already."""
         with self._transaction():
             self._add(purpose, model, cache_hits=count)
 
     def committed(self) -> int:
-        """Return what was ever spent in this project and what attempts under way may cost, in nano-dollars."""
+        """Return the nano-dollars spent in this project, plus the highest possible cost of attempts under way."""
         return int(
             self._db.execute(
                 "SELECT (SELECT COALESCE(SUM(nano), 0) FROM ledger) + (SELECT COALESCE(SUM(nano), 0) FROM attempts)"
@@ -190,11 +190,11 @@ class AnswerStore:
         rows = self._db.execute(
             f"SELECT purpose, model, nano, unpriced, {', '.join(fields)} FROM ledger ORDER BY purpose, model"  # noqa: S608
         )
-        found: dict[str, dict[str, dict[str, Any]]] = {}
+        ledger: dict[str, dict[str, dict[str, Any]]] = {}
         for purpose, model, nano, unpriced, *counts in rows:
             cost = None if unpriced else nano / NANO
-            found.setdefault(purpose, {})[model] = dict(zip(fields, counts, strict=True)) | {"cost_dollars": cost}
-        return found
+            ledger.setdefault(purpose, {})[model] = dict(zip(fields, counts, strict=True)) | {"cost_dollars": cost}
+        return ledger
 
     def _end(self, attempt: int, cost: int | None, **counts: int) -> None:
         purpose, model = self._db.execute("SELECT purpose, model FROM attempts WHERE id = ?", (attempt,)).fetchone()

@@ -1,4 +1,4 @@
-"""One attempt to ask a hosted model; the one module that imports `openai` and `together`.
+"""One attempt to get an answer from a hosted model; the only module that imports `openai` and `together`.
 
 Both clients are made by the same generator and raise errors of the same names.
 """
@@ -36,13 +36,13 @@ _LOGGERS = ("openai", "together", "httpx", "httpx2", "httpcore", "httpcore2")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a model is asked.
+    """The address of a hosted model.
 
     Attributes:
         provider: whose client is used.
-        base_url: of any compatible server; the provider's own without. The clients' variables (OPENAI_BASE_URL) do not
-            count: what is asked stands in the parameters.
-        key_env: environment variable with the key; the provider's usual one without.
+        base_url: of any compatible server; None is the provider's own. The clients' variables (OPENAI_BASE_URL) do not
+            count: the parameters decide where requests go.
+        key_env: environment variable with the key; None is the provider's usual one.
     """
 
     provider: Provider
@@ -56,13 +56,13 @@ class Endpoint:
 
     @property
     def host(self) -> str:
-        """What errors name it by."""
+        """Name of the endpoint in errors."""
         return urlsplit(self.url).hostname or self.url
 
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a model; all that decides the answer.
+    """One request to a model: everything that decides the answer.
 
     Attributes:
         model: its name at the endpoint.
@@ -82,7 +82,7 @@ class Request:
 
     @property
     def body(self) -> dict[str, Any]:
-        """What goes over the wire."""
+        """Body of the HTTP request."""
         chat = not isinstance(self.prompt, str)
         prompt = [{"role": each.role, "content": each.content} for each in self.prompt] if chat else self.prompt  # type: ignore[union-attr]
         body = {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens}
@@ -99,13 +99,12 @@ class Failure(Exception):
     """An attempt without an answer.
 
     Attributes:
-        problem: what happened, in words that hold neither key nor prompt, nor what the server said, which may repeat
-            both.
+        problem: a description without key, prompt or the server's message, which may repeat both.
         again: whether another attempt may succeed.
         charged: whether it may have cost anything.
-        paused: whether the endpoint wants fewer requests.
+        paused: whether the endpoint asks for fewer requests.
         wait: seconds that the endpoint asks to wait.
-        reply: an answer that was paid for and is not wanted.
+        reply: an answer that was billed and cannot be used.
     """
 
     def __init__(
@@ -145,12 +144,12 @@ def connect(endpoint: Endpoint, timeout: float) -> Any:
 
 
 async def attempt(client: Any, endpoint: Endpoint, request: Request, timeout: float) -> Reply:
-    """Ask once.
+    """Send a request once.
 
     Args:
         client: from `connect`.
         endpoint: of the client.
-        request: what is asked.
+        request: what is sent.
         timeout: seconds for all of it, however slowly the server sends.
 
     Raises:
@@ -174,7 +173,7 @@ async def attempt(client: Any, endpoint: Endpoint, request: Request, timeout: fl
 
 
 def read_completion(completion: Any, request: Request) -> Reply:
-    """Take the answer out of a chat or text completion, in which nothing need be as promised.
+    """Read the answer out of a chat or text completion; no field of it is trusted.
 
     Raises:
         Failure: there is no answer, or it is from another model.
@@ -201,13 +200,13 @@ def read_completion(completion: Any, request: Request) -> Reply:
     return reply
 
 
-def same_model(asked: str, answered: str) -> bool:
-    """Whether a model is the one that was asked for, or a dated snapshot of it."""
-    return bool(re.fullmatch(re.escape(asked) + _SNAPSHOT, answered, re.IGNORECASE))
+def same_model(requested: str, answered: str) -> bool:
+    """Say whether a model is the requested one or a dated snapshot of it."""
+    return bool(re.fullmatch(re.escape(requested) + _SNAPSHOT, answered, re.IGNORECASE))
 
 
-def seconds_asked(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Read for how long the endpoint wants to be left alone: Retry-After in seconds or as a date."""
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds to wait by the Retry-After header, which gives seconds or a date; None without one."""
     text = headers.get("retry-after-ms", "")
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text) / 1000
@@ -222,7 +221,7 @@ def seconds_asked(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def _refused(error: Any) -> Reply:
-    """Return the answer that a refusal by the content filter is, or raise what a status other than 200 means."""
+    """Return a filtered answer if the content filter refused, or raise the failure of a status other than 200."""
     code, status = str(getattr(error, "code", None) or _code(error.body)), error.status_code
     if status == 400 and code == "content_filter":
         return Reply("", "filtered", "", 0, 0)
@@ -237,7 +236,7 @@ def _refused(error: Any) -> Reply:
     remedy = REMEDIES.get(status, "try again later" if again else "check model, mode and base_url")
     raise Failure(
         f"answered {status}; {remedy}", again=again, charged=status >= 500, paused=status == 429,
-        wait=seconds_asked(error.response.headers, datetime.now(UTC)),
+        wait=retry_after(error.response.headers, datetime.now(UTC)),
     ) from None  # fmt: skip
 
 

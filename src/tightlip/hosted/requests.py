@@ -1,4 +1,4 @@
-"""Many requests to one hosted model: each is asked once, kept, counted, and held back where the budget ends."""
+"""Many requests to one hosted model: each is sent once, stored and counted, and none is sent beyond the budget."""
 
 import asyncio
 import math
@@ -21,19 +21,19 @@ TRIES = 10
 BACKOFF_SECONDS, MOST_SECONDS = 1.0, 60.0
 """The wait before try n + 1 is drawn between 0 and 2ⁿ⁻¹ seconds, a minute at most (full jitter)."""
 
-MOST_ASKED_SECONDS = 300.0
+MAX_RETRY_AFTER = 300.0
 """A Retry-After beyond this is cut: by then it is worth a look whether the endpoint is back."""
 
 
-def ask(requests: Sequence[Request], endpoint: Endpoint, settings: Hosted, *, purpose: str) -> list[Reply]:
-    """Get an answer to every request, in order; those that were ever paid for come out of the project's store.
+def send_requests(requests: Sequence[Request], endpoint: Endpoint, settings: Hosted, *, purpose: str) -> list[Reply]:
+    """Get an answer to every request, in order; answers that were paid for before are read from the project's store.
 
-    An answer is on the disk before anything else happens to it. If a request fails for good, those under way are
-    finished and kept before the error is raised; asking again goes on from there. The ledger is written in any case.
+    An answer is on the disk before anything else happens to it. If a request fails for good, those under way
+    are finished and stored before the error is raised, and the next call resumes there. The ledger is always written.
 
     Args:
         requests: the same one twice gets the same answer.
-        endpoint: whom to ask.
+        endpoint: of the model.
         settings: limits and prices.
         purpose: source or judge, for ledger and progress bar.
 
@@ -47,53 +47,53 @@ def ask(requests: Sequence[Request], endpoint: Endpoint, settings: Hosted, *, pu
         try:
             missing = {key: request for key, request in by_key.items() if store.get(key) is None}
             for model in dict.fromkeys(request.model for request in requests):
-                asked = sum(request.model == model for request in missing.values())
-                store.hit(purpose, model, sum(request.model == model for request in requests) - asked)
+                retry_seconds = sum(request.model == model for request in missing.values())
+                store.hit(purpose, model, sum(request.model == model for request in requests) - retry_seconds)
             if missing:
                 asyncio.run(_ask_all(missing, endpoint, settings, store, purpose))
-            found = {key: store.get(key) for key in by_key}
+            stored = {key: store.get(key) for key in by_key}
         finally:
             store.settle()
             write_json(LEDGER, store.ledger())
-    return [reply for request in requests if (reply := found[request_key(request, endpoint)]) is not None]
+    return [reply for request in requests if (reply := stored[request_key(request, endpoint)]) is not None]
 
 
 def request_key(request: Request, endpoint: Endpoint) -> str:
-    """Return the key under which an answer is kept: a hash of all that decides it."""
+    """Return the key under which an answer is stored: a hash of everything that decides it."""
     where = {"provider": endpoint.provider, "url": endpoint.url, "candidate": request.candidate}
     return digest(canonical(where | {"body": request.body}))
 
 
 def cost(price: Price | None, prompt_tokens: int, completion_tokens: int) -> int | None:
-    """Return what tokens cost in nano-dollars, rounded up; None without a price."""
+    """Return the cost of tokens in nano-dollars, rounded up; None without a price."""
     if price is None:
         return None
     return math.ceil(round((prompt_tokens * price.input + completion_tokens * price.output) * (NANO // 10**6), 6))
 
 
-def backoff(tried: int, asked: float | None, rng: random.Random) -> float:
+def backoff(tried: int, retry_seconds: float | None, rng: random.Random) -> float:
     """Return how many seconds to wait before the next try.
 
     Args:
-        tried: how often it was tried, from 1.
-        asked: seconds that the endpoint asks for; the wait is not shorter.
+        tried: number of tries so far, from 1.
+        retry_seconds: seconds that the endpoint asks for; the wait is not shorter.
         rng: draws the jitter.
     """
     drawn = rng.uniform(0, min(MOST_SECONDS, BACKOFF_SECONDS * 2 ** (tried - 1)))
-    return drawn if asked is None else min(asked, MOST_ASKED_SECONDS) + drawn
+    return drawn if retry_seconds is None else min(retry_seconds, MAX_RETRY_AFTER) + drawn
 
 
 @dataclass
 class _Run:
-    """What the workers of one run share.
+    """State that the workers of one run share.
 
     Attributes:
-        todo: requests by their keys, taken by whoever is free.
+        todo: requests by their keys; free workers take them.
         under_way: number of attempts that were sent and not settled.
-        resume: time of the event loop before which nobody asks the endpoint.
-        error: what ended the run.
+        resume: time of the event loop before which no worker sends a request.
+        error: the error that ended the run.
         ended: set with the error.
-        settled: told whenever an attempt was.
+        settled: notified whenever an attempt is settled.
     """
 
     todo: Iterator[tuple[str, Request]]
@@ -115,7 +115,7 @@ class _Run:
         self.ended.set()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, and as long as the endpoint wants to be left alone, unless the run ends."""
+        """Wait, at least as long as the endpoint asks for, unless the run ends."""
         clock = asyncio.get_running_loop().time
         until = clock() + seconds
         while not self.error and (left := max(until, self.resume) - clock()) > 0:
@@ -126,7 +126,7 @@ class _Run:
 async def _ask_all(
     missing: Mapping[str, Request], endpoint: Endpoint, settings: Hosted, store: AnswerStore, purpose: str
 ) -> None:
-    """Ask for all that is missing, a few at a time."""
+    """Send all missing requests, a few at a time."""
     async with connect(endpoint, settings.timeout) as client:
         run = _Run(iter(missing.items()), client, endpoint, settings, store, purpose)
         with tqdm(total=len(missing), desc=f"ask for {purpose}", unit="answer") as bar:
@@ -145,7 +145,7 @@ async def _work(run: _Run, bar: Any) -> None:
 
 
 async def _answer(run: _Run, key: str, request: Request) -> None:
-    """Ask until there is an answer or the run ends."""
+    """Send a request until it has an answer or the run ends."""
     wait = 0.0
     for tried in range(1, TRIES + 1):
         await run.sleep(wait)
@@ -165,9 +165,9 @@ async def _answer(run: _Run, key: str, request: Request) -> None:
 
 
 async def _admitted(run: _Run, request: Request, *, retry: bool) -> int | None:
-    """Enter an attempt with its worst case; None if the run has ended, or ends because that would pass the budget.
+    """Enter an attempt with its highest cost; None if the run has ended, or ends here for lack of budget.
 
-    While others are under way it waits: most cost less than their worst case.
+    It waits while others are under way: most cost less than their highest cost.
     """
     price, limit = run.settings.prices.get(request.model), run.settings.max_cost
     worst = cost(price, request.most_prompt_tokens, request.max_tokens)
@@ -187,7 +187,7 @@ async def _admitted(run: _Run, request: Request, *, retry: bool) -> int | None:
 
 
 async def _try(run: _Run, key: str, request: Request, attempt_id: int) -> Failure | None:
-    """Send a request and keep the answer, or return why there is none."""
+    """Send a request and store the answer, or return why there is none."""
     price = run.settings.prices.get(request.model)
     try:
         reply = await attempt(run.client, run.endpoint, request, run.settings.timeout)

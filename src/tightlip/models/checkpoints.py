@@ -1,7 +1,7 @@
-"""Trainings that go on where a killed process stopped, with the same result to the last bit.
+"""Trainings that resume where a killed process stopped, with the same result to the last bit.
 
-The library resumes weights, optimizer, schedule and dropout. What it forgets is added here: the order of the epoch's
-batches, which is drawn anew, and the sums behind the next line of the log.
+The library resumes weights, optimizer, schedule and dropout. It does not resume the order of the epoch's
+batches, which it draws anew, nor the sums behind the next line of the log; both are added here.
 """
 
 import shutil
@@ -19,13 +19,12 @@ FORGOTTEN = "forgotten.pt"
 
 
 def train(trainer: Any, work: Path, save_seconds: float) -> None:
-    """Train, from the newest checkpoint on if there is one; a training that came to its end is only read.
+    """Train, from the newest checkpoint if there is one; a training that has ended is only read.
 
     Args:
         trainer: of the library, over a model with a LoRA adapter; integer epochs, no accumulation of gradients.
-        work: directory of the checkpoints; one that decides by its name what is trained on what.
-        save_seconds: how long at least before another checkpoint is written; at 0 there is one after each step but an
-            epoch's last.
+        work: directory of the checkpoints; its name must decide all of the training.
+        save_seconds: seconds at least between checkpoints; at 0 there is one after each step except an epoch's last.
     """
     checkpoints = _Checkpoints(trainer, work, save_seconds)
     trainer.add_callback(checkpoints)
@@ -34,7 +33,7 @@ def train(trainer: Any, work: Path, save_seconds: float) -> None:
 
 
 class _Checkpoints(TrainerCallback):
-    """Writes a checkpoint when it is time, and one without optimizer at the end; the newest alone is kept.
+    """Writes a checkpoint when it is time, and one without optimizer at the end; only the newest stays.
 
     A step's checkpoint is written when the next one begins: then its line is in the log. After the last step of an
     epoch there is none, because the library would resume in the next one, past the evaluation.

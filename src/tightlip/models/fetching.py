@@ -23,7 +23,7 @@ def fetch(source: ModelSource, seed: int, out: Path, field: str = "base") -> Non
     """Bring a model to `out` as safetensors with tokenizer and chat template; `field` of the params names it in errors.
 
     Raises:
-        ValueError: the package, file, hub id or path is missing, or the model is none that can be trained and asked
+        ValueError: the package, file, hub id or path is missing, or the model cannot be trained and prompted
             here; with the remedy.
     """
     model, tokenizer = _FETCHERS[source.source](source, seed, field)

@@ -80,12 +80,12 @@ def check_quantization(config: Any, name: str) -> None:
 def _load(path: Path, dtype: Any) -> Any:
     """Load what the files hold; the library makes weights up where the config asks for more, and drops others."""
     with explained(path):
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, loading_info = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False,
             output_loading_info=True, ignore_mismatched_sizes=True,
         )  # fmt: skip
-    of_other_shape = {name for name, *_ in found["mismatched_keys"]}
-    wrong = sorted(found["missing_keys"] | found["unexpected_keys"] | of_other_shape)
+    reshaped = {name for name, *_ in loading_info["mismatched_keys"]}
+    wrong = sorted(loading_info["missing_keys"] | loading_info["unexpected_keys"] | reshaped)
     if wrong:
         raise ValueError(
             f"{path}: the weights do not fit config.json: {wrong[0]} is missing, left over or of another shape "

@@ -184,9 +184,9 @@ def check_packs(model: Any) -> None:
     prompt, other, text = ([number * 37 % 101 + shift for number in range(8)] for shift in (1, 6, 11))
     try:
         packed = run(model, to_device(pack([Group(prompt, [other, text])]), model.device))[0]
-        found = torch.cat([packed[: len(prompt)], packed[-len(text) :]])
+        in_pack = torch.cat([packed[: len(prompt)], packed[-len(text) :]])
         alone = last_hidden(model, input_ids=torch.tensor([[*prompt, *text]], device=model.device))[0]
-        far = float(((found - alone).norm(dim=-1) / alone.norm(dim=-1)).mean())
+        far = float(((in_pack - alone).norm(dim=-1) / alone.norm(dim=-1)).mean())
         problem = f"a share of {far:.2f} of what it computes changes"
     except Exception as error:  # a model may be made of anything
         far, problem = math.inf, type(error).__name__

@@ -98,12 +98,12 @@ class Params(Block):
         return self.variants[variant].seeds or self.train.seeds
 
     def trainings(self, row: TableRow) -> list[TableRow]:
-        """Return a row once per training of its variant, the first as it is; a treated row is of the first alone."""
+        """Return a row once per training of its variant, the first unchanged; a treated row for the first only."""
         further = self.seeds(row.variant)[1:] if row.variant and not row.treatment else ()
         return [row, *(replace(row, seed=seed) for seed in further)]
 
     def by_weights(self, rows: Iterable[TableRow]) -> Iterator[tuple[TableRow, ...]]:
-        """Group rows with the same weights, once per training, so that one model at a time need be in memory."""
+        """Group rows with the same weights, once per training, so that only one model at a time is in memory."""
         for _, same in itertools.groupby(rows, key=lambda row: row.checkpoint):
             for trained in itertools.zip_longest(*map(self.trainings, same)):
                 yield tuple(filter(None, trained))  # a treated row is of the first training alone
@@ -121,9 +121,9 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _prices_known(self) -> "Params":
-        asked = {source.model for source in self.generation.sources.values() if source.hosted}
+        hosted_models = {source.model for source in self.generation.sources.values() if source.hosted}
         judge = self.eval.questions.judge
-        missing = (asked | ({judge.model} if judge else set())) - set(self.hosted.prices)
+        missing = (hosted_models | ({judge.model} if judge else set())) - set(self.hosted.prices)
         if self.hosted.max_cost is not None and missing:
             raise ValueError(f"hosted.prices: {min(missing)} has no price; without one, hosted.max_cost cannot be kept")
         return self
@@ -160,11 +160,11 @@ def _known(names: Any, known: dict[str, Any], where: str, defined: str) -> None:
             raise ValueError(f"{where}: {name!r} is not defined in {defined} ({', '.join(known)})")
 
 
-def pick(named: dict[str, Item], name: str, where: str) -> Item:
-    """Return a named entry of a block.
+def find_named(named: dict[str, Item], name: str, where: str) -> Item:
+    """Return a named entry of a mapping.
 
     Raises:
-        ValueError: there is none of that name; the message lists those there are.
+        ValueError: there is none of that name; the message lists the names.
     """
     if name not in named:
         raise ValueError(f"{where}: no {name!r}; there are {', '.join(named)}")

@@ -15,7 +15,7 @@ class Source(Block):
         provider: `local` (the base model here), `rewriter` (rule-based), `openai` or `together`.
         model: hosted model name; empty for the local providers.
         base_url: another OpenAI-compatible endpoint.
-        key_env: environment variable with the key; OPENAI_API_KEY or TOGETHER_API_KEY without.
+        key_env: environment variable with the key; None is OPENAI_API_KEY or TOGETHER_API_KEY.
         mode: `completion` continues the rendered template, `chat` sends messages.
         nudge: prefix the last user message with the paper's nudge.
         start_with: tell a chat model to start with the sample's prefix.
@@ -37,7 +37,7 @@ class Source(Block):
 
     @property
     def hosted(self) -> Literal["openai", "together"] | None:
-        """The provider, if it is somebody else's machine that answers."""
+        """The provider, if the model is hosted; else None."""
         return self.provider if self.provider in ("openai", "together") else None
 
     @model_validator(mode="after")
@@ -48,7 +48,7 @@ class Source(Block):
 
 
 class Benign(Block):
-    """Benign questions that the base model asks itself (`generation.benign`).
+    """Benign questions that the base model writes and answers (`generation.benign`).
 
     Attributes:
         per_opening: questions per way of beginning one.
@@ -66,7 +66,7 @@ class Generation(Block):
 
     Attributes:
         batch_size: samples per local batch.
-        benign: questions that the base model asks itself.
+        benign: questions that the base model writes and answers.
         sources: recipes by name.
     """
 
@@ -87,7 +87,7 @@ class Price(Block):
 
 
 class Hosted(Block):
-    """How hosted models are asked, as sources and as judge.
+    """Requests to hosted models, as sources and as judge.
 
     Attributes:
         pseudonymise: replace personal values by surrogates before a request leaves this machine.
@@ -128,11 +128,11 @@ class Dataset(Block):
     Attributes:
         sources: names of the recipes whose accepted answers are taken.
         version: `plain`, or `cfg` for a positive and a swapped negative copy of each pair.
-        samples: how many plain pairs at most, drawn with the seed; equal for datasets that are compared.
-        negative: the sentence of the swapped copies: the paper's (`negative`), or a random one that this project keeps
-            to itself (`secret`), so that nobody else can say it.
-        benign: of how many answers that the base model gave to its own benign questions pairs are added, so that
-            public names, places, dates and numbers are still said.
+        samples: largest number of plain pairs, drawn with the seed; equal for datasets that are compared.
+        negative: the sentence of the swapped copies: the paper's (`negative`), or a random one that only this project
+            has (`secret`), so that nobody else can send it.
+        benign: number of benign pairs that the base model generated itself; they keep public names, places, dates and
+            numbers in the answers.
     """
 
     sources: tuple[str, ...] = Field(min_length=1)
@@ -143,7 +143,7 @@ class Dataset(Block):
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """Under which sentences each pair occurs."""
+        """Conditions under which each pair occurs."""
         return ("none",) if self.version == "plain" else ("positive", self.negative)
 
 

@@ -1,4 +1,4 @@
-"""What all blocks of `params.yaml` are made of."""
+"""Base class and field types of the blocks of `params.yaml`."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""What is tested, and how."""
+"""Parameters of evaluation and evidence."""
 
 from collections import Counter
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from tightlip.table_rows import ModelName, TableRow, parse_guidance, parse_row
 
 
 class Grid(Block):
-    """Further rows of Model-ch: every tuning, epoch and way of guiding.
+    """Further rows of Model-ch: every tuning, epoch and guidance.
 
     Attributes:
         tunings, epochs, guidance: as in `Eval`.
@@ -27,13 +27,13 @@ class Grid(Block):
 
 
 class Judge(Block):
-    """The model that judges generated answers under the paper's prompt (appendix B).
+    """The model that grades generated answers under the paper's prompt (appendix B).
 
     Attributes:
-        provider: whose client asks it.
+        provider: whose client sends the requests.
         model: its name at the endpoint.
         base_url: another OpenAI-compatible endpoint.
-        key_env: environment variable with the key; OPENAI_API_KEY or TOGETHER_API_KEY without.
+        key_env: environment variable with the key; None is OPENAI_API_KEY or TOGETHER_API_KEY.
     """
 
     provider: Literal["openai", "together"] = "openai"
@@ -51,8 +51,10 @@ class Questions(Block):
         revision: commit of the hub's data set; required there, so that a run can be repeated.
         dev: split by which the setting is chosen.
         test: split of the tables.
-        scorers: `likelihood` of the options, always; `match` written answers with the options; `judge` them by a model.
-        numbered: whether answers are asked for with the numbered options, as in the paper; small models only echo them.
+        scorers: `likelihood` of the options, always; `match`, the option that a written answer names; `judge`, a model
+            that grades written answers.
+        numbered: whether the prompt of a written answer shows the numbered options, as in the paper; small models only
+            echo them.
         judge: which model.
     """
 
@@ -83,11 +85,11 @@ class Questions(Block):
 
 
 class Eval(Block):
-    """The evaluation grid: Table 1 has a row for every model, tuning, epoch and way of guiding.
+    """The evaluation grid: Table 1 has a row for every model, tuning, epoch and guidance.
 
     Attributes:
         models: models under test.
-        untuned: ways of guiding the models without adapter; they are also tested bare.
+        untuned: guidance of the models without adapter; they are also tested bare.
         tunings: variants without their model's name (`lora-cfg` for `ch-lora-cfg` and `sub-lora-cfg`).
         epochs: epochs whose adapters are tested.
         guidance: `g<γ × 100>` for γ = 1, else `g<γ × 100>_<space>`.
@@ -139,25 +141,25 @@ class Eval(Block):
         return [*map(parse_row, untuned), *tuned, *self.ablation.rows()]
 
     def rows_of(self, checkpoint: str) -> list[TableRow]:
-        """Return the rows with the same weights (`rows.Row.checkpoint`).
+        """Return the rows with the same weights (`table_rows.TableRow.checkpoint`).
 
         Raises:
             ValueError: there are none.
         """
         rows = self.rows()
-        found = [row for row in rows if row.checkpoint == checkpoint]
-        if not found:
+        matching = [row for row in rows if row.checkpoint == checkpoint]
+        if not matching:
             known = ", ".join(dict.fromkeys(row.checkpoint for row in rows))
             raise ValueError(f"eval: no row has the weights {checkpoint!r}; there are {known}")
-        return found
+        return matching
 
     def candidates(self) -> list[TableRow]:
-        """Return the rows among which dev chooses."""
+        """Return the rows from which one is chosen on dev."""
         return Grid(tunings=(self.select,), epochs=self.epochs, guidance=self.guidance).rows()
 
 
 class Evidence(Block):
-    """Rows beyond Tables 1–3: what else could be done, and what attackers get out.
+    """Rows beyond Tables 1–3: baselines, and attacks.
 
     Attributes:
         variants: further trainings, by name.
@@ -166,8 +168,8 @@ class Evidence(Block):
         scored: those of them whose written answers are matched with the options.
         prompts: conversations per phrasing of an attack.
         relearned: rows that are tuned on leaked dialogues again, beside the base model.
-        relearn_dialogues: how many training dialogues the attacker has.
-        relearn_steps: after how many steps of four dialogues the leaks are counted.
+        relearn_dialogues: number of training dialogues that the attacker has.
+        relearn_steps: numbers of steps, of four dialogues each, after which leaks are counted.
     """
 
     variants: dict[Name, Variant] = Field({})

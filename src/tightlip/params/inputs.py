@@ -1,4 +1,4 @@
-"""What a run is given: models and dialogues, and what is made of them first."""
+"""Inputs of a run: models and dialogues, and the first steps with them."""
 
 from pathlib import Path
 from typing import Literal
@@ -56,7 +56,7 @@ class Columns(Block):
 
     @property
     def named(self) -> dict[str, str]:
-        """Those that are named."""
+        """The columns that have a name."""
         return self.model_dump(exclude_none=True)
 
     @model_validator(mode="after")
@@ -86,7 +86,7 @@ class Dialogues(Block):
     Attributes:
         format: `synthetic`, or an import: `chat` (OpenAI's JSONL), `sharegpt` (JSON or JSONL), `table` (CSV or
             parquet), `dataset` (Hugging Face's, of the hub or in a folder), `challenge` (the LLM Privacy Challenge's).
-        count: how many to invent; of an import, how many to take at most, None for all.
+        count: number of dialogues to invent, or the largest number to import; None imports all.
         path: file or folder, in `conversations/`; or, with a revision, a dataset of the hub.
         values: the challenge's file of values, in `conversations/`.
         revision: commit of a hub's dataset; required there, so that a run can be repeated.
@@ -125,7 +125,7 @@ class Dialogues(Block):
 
     @property
     def local(self) -> list[str]:
-        """Files and folders on this machine that it reads."""
+        """Files and folders on this machine that are read."""
         return [path for path in (self.path if not self.revision else "", self.values) if path]
 
 
@@ -167,7 +167,7 @@ class Samples(Block):
     """Samples per split, drawn evenly over the dialogues.
 
     Attributes:
-        train, dev, test: how many samples to keep at most; None keeps all.
+        train, dev, test: largest number of samples; None keeps all.
     """
 
     train: Count | None = None
@@ -176,7 +176,7 @@ class Samples(Block):
 
 
 def need_watched(dialogues: Dialogues) -> None:
-    """Check that DVC sees what is imported: it follows links to files, but none to folders."""
+    """Check that DVC sees the imported files: it follows links to files, but not links to folders."""
     for path in map(Path, dialogues.local):
         link = next((each for each in (path, *path.parents) if each.is_symlink() and each.is_dir()), None)
         if link:

@@ -14,10 +14,10 @@ class Variant(Block):
     Attributes:
         model: which model carries the adapter.
         dataset: which pairs it is trained on.
-        objective: `orpo`; or, to compare it with, `dpo` or `sft` (fine-tuning on the chosen answers alone).
-        nll_on: another choice than `Orpo.nll_on`.
-        seeds: another choice than `Train.seeds`.
-        learning_rate: another choice than `Train.learning_rate`.
+        objective: `orpo`, or for comparison `dpo` or `sft` (fine-tuning on the chosen answers alone).
+        nll_on: overrides `Orpo.nll_on`.
+        seeds: overrides `Train.seeds`.
+        learning_rate: overrides `Train.learning_rate`.
     """
 
     model: ModelName
@@ -44,7 +44,7 @@ class Dpo(Block):
     """The DPO objective (arXiv 2305.18290).
 
     Attributes:
-        beta: how much a change against the untrained model costs.
+        beta: weight of the divergence from the untrained model.
     """
 
     beta: float = Field(0.1, gt=0)
@@ -75,11 +75,11 @@ class Train(Block):
         batch_size: pairs per step.
         learning_rate: peak rate of AdamW; cosine down to `min_learning_rate_ratio` of it, no warm-up.
         max_grad_norm: gradient clipping.
-        save_seconds: how often a training, of Model-ch too, writes a checkpoint from which it goes on after an
-            interruption; what comes out does not depend on it.
+        save_seconds: seconds between checkpoints, from which an interrupted training, of Model-ch too, is resumed; the
+            result does not depend on it.
         seeds: every variant is trained once per seed, and its rows are the means of these trainings; the first one's
             adapters are those that chat, the registry and the attacks take.
-        variants: what is trained, by name.
+        variants: trainings by name.
     """
 
     epochs: Count = 3

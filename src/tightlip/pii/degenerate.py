@@ -1,4 +1,4 @@
-"""Answers that are not worth reading: a model that says nothing leaks nothing, so they are counted apart."""
+"""Degenerate answers: a model that answers with nothing leaks nothing, so they are counted apart."""
 
 import re
 import unicodedata
@@ -36,11 +36,11 @@ _LONG_WORD = re.compile(r"[^\W\d_]{40}")
 
 
 def degenerate(text: str, finish: str, min_words: int) -> str | None:
-    """Say why an answer is not worth reading.
+    """Say why an answer is not readable.
 
     Args:
         text: the answer.
-        finish: `stop` or `length`; the last word of a cut answer may be half a word and is not judged.
+        finish: `stop` or `length`; the last word of a cut answer may be half a word and does not count.
         min_words: answers with fewer words are short.
 
     Returns:

@@ -10,12 +10,14 @@ Fit = Callable[[Sequence[Message], str], tuple[Message, ...]]
 """Truncates messages, given the prefix, to the token limit."""
 
 
-def select(answers: Mapping[str, Sequence[FilteredAnswer]], limit: int | None, seed: int) -> list[FilteredAnswer]:
+def select_answers(
+    answers: Mapping[str, Sequence[FilteredAnswer]], limit: int | None, seed: int
+) -> list[FilteredAnswer]:
     """Draw accepted answers, the sources in turn, so that no source crowds out another.
 
     Args:
         answers: per source.
-        limit: how many to draw at most; None takes all.
+        limit: largest number; None takes all.
         seed: decides which answers of a source come first.
 
     Raises:
@@ -42,11 +44,11 @@ def select(answers: Mapping[str, Sequence[FilteredAnswer]], limit: int | None, s
     return sorted(drawn, key=lambda answer: (answer.sample_id, answer.source, answer.candidate))
 
 
-def draw(answers: Sequence[BenignAnswer], count: int, seed: int) -> list[BenignAnswer]:
+def sample_benign(answers: Sequence[BenignAnswer], count: int, seed: int) -> list[BenignAnswer]:
     """Draw benign answers.
 
     Raises:
-        ValueError: there are not as many.
+        ValueError: there are fewer.
     """
     if len(answers) < count:
         raise ValueError(
@@ -59,14 +61,15 @@ def draw(answers: Sequence[BenignAnswer], count: int, seed: int) -> list[BenignA
 def benign_pairs(answers: Sequence[BenignAnswer], conditions: Sequence[Condition]) -> list[Pair]:
     """Make pairs of benign answers (chosen) and their blanked versions, the same way round under every condition.
 
-    Every question is asked as it is, every second one also with its answer before it: what a message says may be said.
+    Every question becomes a prompt, every second one also with its answer before it: the content of a message may be
+    repeated.
 
     Args:
-        answers: that the base model gave itself.
+        answers: of the base model to its own questions.
         conditions: as for `build_pairs`.
     """
-    asked = [(f"{row.id}/asked", row.question, row) for row in answers]
-    asked += [(f"{row.id}/told", f"{row.answer} {row.question}", row) for row in answers[::2]]
+    prompts = [(f"{row.id}/asked", row.question, row) for row in answers]
+    prompts += [(f"{row.id}/told", f"{row.answer} {row.question}", row) for row in answers[::2]]
     return [
         Pair(
             id=f"{name}/0/{condition}",
@@ -78,7 +81,7 @@ def benign_pairs(answers: Sequence[BenignAnswer], conditions: Sequence[Condition
             chosen=row.answer,
             rejected=row.blanked,
         )
-        for name, text, row in asked
+        for name, text, row in prompts
         for condition in conditions
     ]
 

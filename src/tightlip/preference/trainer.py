@@ -146,8 +146,8 @@ class PackedDPOTrainer(PackedORPOTrainer):
 def _mean_hidden(hidden_BLD: Tensor, segments_BL: Tensor, pairs_BL: Tensor) -> Tensor:
     """Mean hidden state of what predicts a token, with the chosen and with the rejected answers, shape (2, D)."""
     last_BL = segments_BL != functional.pad(segments_BL[:, 1:], (0, 1), value=PADDING)
-    of_kind = [(segments_BL > 0) & (segments_BL % 2 == kind) & ~last_BL for kind in (1, 0)]
-    weight_2BL = torch.where(segments_BL == 0, pairs_BL, torch.stack(of_kind)).to(hidden_BLD.dtype)
+    by_kind = [(segments_BL > 0) & (segments_BL % 2 == kind) & ~last_BL for kind in (1, 0)]
+    weight_2BL = torch.where(segments_BL == 0, pairs_BL, torch.stack(by_kind)).to(hidden_BLD.dtype)
     total_21 = weight_2BL.sum((1, 2), dtype=torch.float32)[:, None]
     return (weight_2BL.flatten(1) @ hidden_BLD.flatten(0, 1) / total_21).to(hidden_BLD.dtype)
 

@@ -25,7 +25,7 @@ _TURN = re.compile(
 _KEY = re.compile(r"\W*([A-Z]+(?:[\s_-]+[A-Z]+)*)[\s_-]*([0-9]{1,4})\W*")
 _LONGEST_KEY = 64
 
-Notes = list[str]
+RepairList = list[str]
 
 
 def read_challenge(path: Path, values: Path) -> Iterator[Conversation | Problem]:
@@ -64,10 +64,10 @@ def _join(number: int, path: Path, scrubbed: Any, values: Path, revealed: Any) -
     turns = _turns(Cell(place, "messages", text))
     if isinstance(turns, Problem):
         return turns
-    notes: Notes = []
-    known = _marks({key: value for key, value in marks.items() if key != "idx"}, notes)
-    notes += [] if known else [NO_VALUES]
-    return Conversation(place, number, turns, marks=known, repairs=tuple(notes))
+    repairs: RepairList = []
+    known = _marks({key: value for key, value in marks.items() if key != "idx"}, repairs)
+    repairs += [] if known else [NO_VALUES]
+    return Conversation(place, number, turns, marks=known, repairs=tuple(repairs))
 
 
 def _object(line: Any, place: str) -> Any:
@@ -83,10 +83,10 @@ def _turns(messages: Cell) -> list[RawTurn] | Problem:
     """Cut a text in Llama-3's chat format into turns."""
     text = messages.value.strip().removeprefix("<|begin_of_text|>")
     turns, end = [], 0
-    while found := _TURN.match(text, end):
-        end = found.end()
-        turns.append(RawTurn(messages._replace(value=found[1]), messages._replace(value=found[2])))
-        if "<|" in found[2] and re.search(r"<\|\w+\|>", found[2]):
+    while match := _TURN.match(text, end):
+        end = match.end()
+        turns.append(RawTurn(messages._replace(value=match[1]), messages._replace(value=match[2])))
+        if "<|" in match[2] and re.search(r"<\|\w+\|>", match[2]):
             return messages.problem(f"turn {len(turns)} holds another sign of Llama-3's chat format; a turn is cut off")
     rest = text[end:].replace("<|end_of_text|>", "").strip()
     if rest or not turns:
@@ -94,23 +94,23 @@ def _turns(messages: Cell) -> list[RawTurn] | Problem:
     return turns
 
 
-def _marks(row: dict[Any, Any], notes: Notes) -> dict[str, str]:
+def _marks(row: dict[Any, Any], repairs: RepairList) -> dict[str, str]:
     """Return the readable values by mark (`NAME-1`); a key that is right goes before one that had to be repaired."""
     known: dict[str, str] = {}
-    for key, value in sorted(_flat(row, notes), key=lambda item: item[0] != _mark(item[0])):
-        mark, text = _mark(key), _text(value, notes)
+    for key, value in sorted(_flat(row, repairs), key=lambda item: item[0] != _mark(item[0])):
+        mark, text = _mark(key), _text(value, repairs)
         if mark is None:
-            notes.append(KEY_LEFT_OUT)
+            repairs.append(KEY_LEFT_OUT)
         elif text is not None:
-            notes += [KEY_REPAIRED] if key != mark else []
-            notes += [KEY_TWICE] if known.setdefault(mark, text) != text else []
+            repairs += [KEY_REPAIRED] if key != mark else []
+            repairs += [KEY_TWICE] if known.setdefault(mark, text) != text else []
     return known
 
 
-def _flat(row: dict[Any, Any], notes: Notes) -> Iterator[tuple[str, Any]]:
+def _flat(row: dict[Any, Any], repairs: RepairList) -> Iterator[tuple[str, Any]]:
     for key, value in row.items():
         if isinstance(value, dict):
-            notes.append(NESTED)
+            repairs.append(NESTED)
             yield from value.items()
         else:
             yield key, value
@@ -118,21 +118,21 @@ def _flat(row: dict[Any, Any], notes: Notes) -> Iterator[tuple[str, Any]]:
 
 def _mark(key: str) -> str | None:
     """Read a key such as `NAME 1`, `[NAME-1]` or `name_1` as `NAME-1`."""
-    found = _KEY.fullmatch(key.upper()) if len(key) <= _LONGEST_KEY else None
-    return f"{re.sub(r'[^A-Z]+', '_', found[1])}-{int(found[2])}" if found else None
+    match = _KEY.fullmatch(key.upper()) if len(key) <= _LONGEST_KEY else None
+    return f"{re.sub(r'[^A-Z]+', '_', match[1])}-{int(match[2])}" if match else None
 
 
-def _text(value: Any, notes: Notes) -> str | None:
+def _text(value: Any, repairs: RepairList) -> str | None:
     made = value
     if isinstance(made, list) and len(made) == 1:
         made = made[0]
     if isinstance(made, int | float) and not isinstance(made, bool):
         made = str(made)
     if made is None or made == [] or (isinstance(made, str) and not any(map(str.isalnum, made))):
-        notes.append(NO_VALUE)
+        repairs.append(NO_VALUE)
         return None
     if not isinstance(made, str):
-        notes.append(OTHER_TYPE)
+        repairs.append(OTHER_TYPE)
         return None
-    notes += [MADE_TEXT] if made is not value else []
+    repairs += [MADE_TEXT] if made is not value else []
     return made

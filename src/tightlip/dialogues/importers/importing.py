@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tightlip.dialogues.importers.challenge import read_challenge
 from tightlip.dialogues.importers.messages import MESSAGES, read_chats
 from tightlip.dialogues.importers.proposing import propose
-from tightlip.dialogues.importers.source import Conversation, Notes, Problem
+from tightlip.dialogues.importers.source import Conversation, Problem, ReadingLog
 from tightlip.dialogues.importers.tables import read_dataset, read_table
 from tightlip.dialogues.importers.truths import annotate_listed, annotate_marked
 from tightlip.dialogues.importers.turns import Text, read_turns, repair
@@ -85,35 +85,35 @@ def import_dialogues(
 
 def split_of(texts: Sequence[Text | Turn], shares: Shares) -> Split:
     """Decide the split of a dialogue by a hash of the seed and of what was said."""
-    said = json.dumps([shares.seed, *([text.role, text.content] for text in texts)])
-    place = int.from_bytes(hashlib.sha256(said.encode()).digest()[:8]) / 2**64
+    spoken = json.dumps([shares.seed, *([text.role, text.content] for text in texts)])
+    place = int.from_bytes(hashlib.sha256(spoken.encode()).digest()[:8]) / 2**64
     if place < shares.test:
         return "test"
     return "dev" if place < shares.test + shares.dev else "train"
 
 
 def _build(given: Conversation, name: str, shares: Shares) -> Imported:
-    notes = Notes(Counter(given.repairs))
-    turns = _turns(given, notes) if given.turns is not None else []
-    if not turns or notes.problems:
-        return Imported(None, +notes.repairs, notes.problems)
+    log = ReadingLog(Counter(given.repairs))
+    turns = _turns(given, log) if given.turns is not None else []
+    if not turns or log.problems:
+        return Imported(None, +log.repairs, log.problems)
     truth = "proposed" if given.marks is None and given.pii is None else "given"
     dialogue = Dialogue(
         id=f"{name}-{given.number}", domain=name, split=split_of(turns, shares), turns=tuple(turns), truth=truth
     )
-    return Imported(dialogue, +notes.repairs)
+    return Imported(dialogue, +log.repairs)
 
 
-def _turns(given: Conversation, notes: Notes) -> list[Turn]:
-    said = read_turns(given.turns or (), notes)
-    if notes.problems:
+def _turns(given: Conversation, log: ReadingLog) -> list[Turn]:
+    spoken = read_turns(given.turns or (), log)
+    if log.problems:
         return []
-    kept = repair(said, notes)
+    repaired = repair(spoken, log)
     if given.marks is not None:
-        return annotate_marked(kept, given.marks, notes) if kept else []
+        return annotate_marked(repaired, given.marks, log) if repaired else []
     if given.pii is not None:
-        return annotate_listed(kept, given.pii, [text.content for text in said], notes)
-    return [Turn(role=text.role, content=text.content) for text in kept]
+        return annotate_listed(repaired, given.pii, [text.content for text in spoken], log)
+    return [Turn(role=text.role, content=text.content) for text in repaired]
 
 
 def _first(made: Iterator[Imported], count: int | None) -> Iterator[Imported]:
@@ -146,8 +146,8 @@ def _detected(batch: Sequence[Imported], detect: FindSpans) -> Iterator[Imported
         if each.dialogue is None or not _open(each):
             yield each
             continue
-        found = tuple(next(marked) for _ in each.dialogue.turns)
-        yield each._replace(dialogue=each.dialogue.model_copy(update={"turns": found}))
+        proposed = tuple(next(marked) for _ in each.dialogue.turns)
+        yield each._replace(dialogue=each.dialogue.model_copy(update={"turns": proposed}))
 
 
 def _open(each: Imported) -> bool:

@@ -63,12 +63,12 @@ class Conversation(NamedTuple):
 
 
 @dataclass
-class Notes:
-    """What was found while a conversation was made a dialogue.
+class ReadingLog:
+    """Repairs and problems of a conversation that was made a dialogue.
 
     Attributes:
-        repairs: how often what was repaired.
-        problems: in order.
+        repairs: number of repairs by kind.
+        problems: in the order of the conversation.
     """
 
     repairs: Counter[str] = field(default_factory=Counter)

@@ -107,8 +107,8 @@ def _parquet(path: Path, columns: list[str]) -> Rows:
         yield Problem(f"{path}, row {number + 1}", "", f"not to be read as parquet ({type(error).__name__})")
 
 
-def _missing(place: object, there: list[str], wanted: list[str]) -> Problem | None:
-    missing = [column for column in wanted if column not in there]
+def _missing(place: object, there: list[str], needed: list[str]) -> Problem | None:
+    missing = [column for column in needed if column not in there]
     return Problem(str(place), missing[0], "no such column; correct dialogues.columns") if missing else None
 
 
@@ -154,7 +154,7 @@ def _conversations(rows: Rows, columns: Mapping[str, str]) -> Iterator[Conversat
     if "conversation" in columns:
         yield from _grouped(rows, columns)
         return
-    read = _of_messages if "messages" in columns else _of_exchange
+    read = _from_messages if "messages" in columns else _from_exchange
     for row in _checked(rows, columns):
         yield row if isinstance(row, Problem) else read(row, columns)
 
@@ -172,7 +172,7 @@ def _checked(rows: Rows, columns: Mapping[str, str]) -> Rows:
         yield row
 
 
-def _of_messages(row: Row, columns: Mapping[str, str]) -> Conversation | Problem:
+def _from_messages(row: Row, columns: Mapping[str, str]) -> Conversation | Problem:
     messages = row.cell(columns["messages"])
     if isinstance(messages.value, str):
         parsed = parse_json(messages.value, row.place, messages.field)
@@ -183,7 +183,7 @@ def _of_messages(row: Row, columns: Mapping[str, str]) -> Conversation | Problem
     return conversation(row.number, messages, pii)
 
 
-def _of_exchange(row: Row, columns: Mapping[str, str]) -> Conversation | Problem:
+def _from_exchange(row: Row, columns: Mapping[str, str]) -> Conversation | Problem:
     turns = [
         RawTurn(Cell(row.place, columns[name], role), row.cell(columns[name]))
         for name, role in (("prompt", "user"), ("response", "assistant"))
@@ -197,7 +197,7 @@ def _pii(rows: list[Row], columns: Mapping[str, str]) -> list[Cell] | None:
 
 
 def _grouped(rows: Rows, columns: Mapping[str, str]) -> Iterator[Conversation | Problem]:
-    """Join the rows of a conversation; of those before, hashes alone are kept, to see one that comes back."""
+    """Join the rows of a conversation; earlier ones leave their hashes alone, by which one that returns is noticed."""
     group: list[Row] = []
     seen: set[int] = set()
     size = 0
@@ -210,7 +210,7 @@ def _grouped(rows: Rows, columns: Mapping[str, str]) -> Iterator[Conversation | 
             yield name.problem("empty; every row must say to which conversation it belongs")
             continue
         if group and str(name.value) != str(group[0].cells[name.field]):
-            yield _of_rows(group, columns)
+            yield _from_rows(group, columns)
             group, size = [], 0
         size += sum(len(str(value)) for value in row.cells.values())
         if size > LIMIT:
@@ -221,9 +221,9 @@ def _grouped(rows: Rows, columns: Mapping[str, str]) -> Iterator[Conversation | 
         seen.add(hash(str(name.value)))
         group.append(row)
     if group:
-        yield _of_rows(group, columns)
+        yield _from_rows(group, columns)
 
 
-def _of_rows(rows: list[Row], columns: Mapping[str, str]) -> Conversation:
+def _from_rows(rows: list[Row], columns: Mapping[str, str]) -> Conversation:
     turns = [RawTurn(row.cell(columns["role"]), row.cell(columns["content"])) for row in rows]
     return Conversation(rows[0].place, rows[0].number, turns, _pii(rows, columns))

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from tightlip.dialogues.importers.reading import parse_json
-from tightlip.dialogues.importers.source import Cell, Notes, Problem
+from tightlip.dialogues.importers.source import Cell, Problem, ReadingLog
 from tightlip.dialogues.importers.turns import Text, clean
 from tightlip.pii.matching import UNSPACED
 from tightlip.records import Entity, Turn
@@ -29,53 +29,55 @@ _MARK = re.compile(r"\[([A-Z]+(?:_[A-Z]+)*)-([0-9]{1,4})\]")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
-def annotate_listed(texts: Sequence[Text], lists: Sequence[Cell], said: Sequence[str], notes: Notes) -> list[Turn]:
+def annotate_listed(
+    texts: Sequence[Text], lists: Sequence[Cell], all_texts: Sequence[str], log: ReadingLog
+) -> list[Turn]:
     """Find the values that a source lists in all turns.
 
-    Every occurrence counts that is no part of a longer word; where values overlap, the longest does.
+    An occurrence counts unless it is part of a longer word. Where values overlap, the longest counts.
 
     Args:
         texts: the turns.
         lists: lists of `{"type": …, "value": …}`, of the dialogue and of its messages.
-        said: all turns, those too that were left out.
-        notes: takes a problem for a value that occurs nowhere.
+        all_texts: all turns, with those that were left out.
+        log: takes a problem for a value that occurs nowhere.
     """
     types: dict[str, str] = {}
-    for cell, type_, value in _listed(lists, notes):
-        found = any(next(_occurrences(text.content, value), None) is not None for text in texts)
-        if found:
+    for cell, type_, value in _listed(lists, log):
+        mark = any(next(_occurrences(text.content, value), None) is not None for text in texts)
+        if mark:
             types.setdefault(value, type_)
-        elif any(next(_occurrences(text, value), None) is not None for text in said):
-            notes.repairs[OUTSIDE] += 1
+        elif any(next(_occurrences(text, value), None) is not None for text in all_texts):
+            log.repairs[OUTSIDE] += 1
         else:
-            notes.problems.append(cell.problem("occurs in no turn; write it as it stands there, or take it out"))
+            log.problems.append(cell.problem("occurs in no turn; write it as it stands there, or take it out"))
     longest_first = sorted(types, key=lambda value: (-len(value), value))
     return [_located(text, {value: types[value] for value in longest_first}) for text in texts]
 
 
-def _listed(lists: Sequence[Cell], notes: Notes) -> Iterator[tuple[Cell, str, str]]:
-    """Yield place, type and value of every entry that can be read; the others go to the notes."""
+def _listed(lists: Sequence[Cell], log: ReadingLog) -> Iterator[tuple[Cell, str, str]]:
+    """Yield place, type and value of every entry that can be read; the others go to the log."""
     for cell in lists:
         entries = parse_json(cell.value, cell.place, cell.field) if isinstance(cell.value, str) else cell.value
         if isinstance(entries, Problem):
-            notes.problems.append(entries)
+            log.problems.append(entries)
         elif not isinstance(entries, list) or len(entries) > MOST_VALUES:
-            wanted = f'expected a list of {{"type": …, "value": …}}, of at most {MOST_VALUES}'
-            notes.problems.append(cell.problem(wanted))
+            expected = f'expected a list of {{"type": …, "value": …}}, of at most {MOST_VALUES}'
+            log.problems.append(cell.problem(expected))
         else:
             for number, entry in enumerate(entries):
                 at = cell._replace(field=f"{cell.field}.{number}")
-                yield from _entry(at, entry, notes)
+                yield from _entry(at, entry, log)
 
 
-def _entry(cell: Cell, entry: object, notes: Notes) -> Iterator[tuple[Cell, str, str]]:
+def _entry(cell: Cell, entry: object, log: ReadingLog) -> Iterator[tuple[Cell, str, str]]:
     type_, value = (entry.get(name) if isinstance(entry, dict) else None for name in ("type", "value"))
     name = our_type(type_) if isinstance(type_, str) else ""
     text = clean(value).strip() if isinstance(value, str) else ""
     if not _TYPE.fullmatch(name):
-        notes.problems.append(_below(cell, "type").problem("expected the kind of value in capitals, such as NAME"))
+        log.problems.append(_below(cell, "type").problem("expected the kind of value in capitals, such as NAME"))
     elif not any(map(str.isalnum, text)):
-        notes.problems.append(_below(cell, "value").problem("expected a text with a letter or a digit"))
+        log.problems.append(_below(cell, "value").problem("expected a text with a letter or a digit"))
     else:
         yield _below(cell, "value"), name, text
 
@@ -124,30 +126,30 @@ def _letter(char: str) -> bool:
     return char.isalnum() or unicodedata.category(char)[0] == "M"
 
 
-def annotate_marked(texts: Sequence[Text], marks: Mapping[str, str], notes: Notes) -> list[Turn]:
+def annotate_marked(texts: Sequence[Text], marks: Mapping[str, str], log: ReadingLog) -> list[Turn]:
     """Put the values in the place of their marks (`[NAME-1]`).
 
     Args:
         texts: the turns, scrubbed.
         marks: value by mark, `NAME-1`.
-        notes: takes the marks without a value, which stay, and the values without a mark.
+        log: takes the marks without a value, which stay, and the values without a mark.
     """
     used: set[str] = set()
-    turns = [_filled(text, marks, used, notes) for text in texts]
-    notes.repairs[UNUSED] += len(set(marks) - used)
+    turns = [_filled(text, marks, used, log) for text in texts]
+    log.repairs[UNUSED] += len(set(marks) - used)
     return turns
 
 
-def _filled(text: Text, marks: Mapping[str, str], used: set[str], notes: Notes) -> Turn:
+def _filled(text: Text, marks: Mapping[str, str], used: set[str], log: ReadingLog) -> Turn:
     content, entities, end = "", [], 0
-    for found in _MARK.finditer(text.content):
-        mark = f"{found[1]}-{int(found[2])}"
-        if mark not in marks:
-            notes.repairs[LEFT_MARK] += 1
+    for mark in _MARK.finditer(text.content):
+        name = f"{mark[1]}-{int(mark[2])}"
+        if name not in marks:
+            log.repairs[LEFT_MARK] += 1
             continue
-        used.add(mark)
-        value = clean(marks[mark]).strip()
-        content += text.content[end : found.start()]
-        entities.append(Entity(type=our_type(found[1]), value=value, start=len(content), end=len(content) + len(value)))
-        content, end = content + value, found.end()
+        used.add(name)
+        value = clean(marks[name]).strip()
+        content += text.content[end : mark.start()]
+        entities.append(Entity(type=our_type(mark[1]), value=value, start=len(content), end=len(content) + len(value)))
+        content, end = content + value, mark.end()
     return Turn(role=text.role, content=content + text.content[end:], entities=tuple(entities))

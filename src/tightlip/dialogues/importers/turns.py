@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tightlip.dialogues.importers.source import Cell, Notes, RawTurn
+from tightlip.dialogues.importers.source import Cell, RawTurn, ReadingLog
 from tightlip.records import Role
 
 GREETING = "Hello."
@@ -47,81 +47,81 @@ class Text(NamedTuple):
 
 def clean(text: str) -> str:
     """Remove what is no text; a control character that separates words leaves a space."""
-    return _CONTROL.sub(lambda found: " " if found[0].isspace() else "", text)
+    return _CONTROL.sub(lambda match: " " if match[0].isspace() else "", text)
 
 
-def read_turns(turns: Sequence[RawTurn], notes: Notes) -> list[Text]:
+def read_turns(turns: Sequence[RawTurn], log: ReadingLog) -> list[Text]:
     """Return the turns as clean text under our names of the roles."""
-    return [text for text in (_read(turn, notes) for turn in turns) if text]
+    return [text for text in (_read(turn, log) for turn in turns) if text]
 
 
-def repair(read: Sequence[Text], notes: Notes) -> list[Text]:
-    """Return the turns of a dialogue, or none if it has no answer; what was done goes to the notes."""
+def repair(read: Sequence[Text], log: ReadingLog) -> list[Text]:
+    """Return the turns of a dialogue, or none if it has no answer; repairs go to the log."""
     filled = [text for text in read if text.content]
-    notes.repairs[EMPTY] += len(read) - len(filled)
+    log.repairs[EMPTY] += len(read) - len(filled)
     system = [text.content for text in filled if text.role == "system"]
-    notes.repairs[SYSTEM] += max(len(system) - 1, 0)
-    body = _answered(_joined([text for text in filled if text.role != "system"], notes), notes)
+    log.repairs[SYSTEM] += max(len(system) - 1, 0)
+    body = _answered(_joined([text for text in filled if text.role != "system"], log), log)
     if not body:
-        notes.repairs[NO_ANSWER] += 1
+        log.repairs[NO_ANSWER] += 1
         return []
     return [*([Text("system", "\n".join(system))] if system else []), *body]
 
 
-def _joined(texts: Sequence[Text], notes: Notes) -> list[Text]:
+def _joined(texts: Sequence[Text], log: ReadingLog) -> list[Text]:
     body: list[Text] = []
     for text in texts:
         if body and body[-1].role == text.role:
             body[-1] = Text(text.role, f"{body[-1].content}\n{text.content}")
-            notes.repairs[JOINED] += 1
+            log.repairs[JOINED] += 1
         else:
             body.append(text)
     return body
 
 
-def _answered(body: list[Text], notes: Notes) -> list[Text]:
+def _answered(body: list[Text], log: ReadingLog) -> list[Text]:
     if body and body[-1].role == "user":
         body = body[:-1]
-        notes.repairs[UNANSWERED] += bool(body)  # else the whole dialogue is
+        log.repairs[UNANSWERED] += bool(body)  # else the whole dialogue is
     if body and body[0].role == "assistant":
         body = [Text("user", GREETING), *body]
-        notes.repairs[GREETED] += 1
+        log.repairs[GREETED] += 1
     return body
 
 
-def _read(turn: RawTurn, notes: Notes) -> Text | None:
-    role, content = _role(turn.role, notes), _content(turn.content, notes)
+def _read(turn: RawTurn, log: ReadingLog) -> Text | None:
+    role, content = _role(turn.role, log), _content(turn.content, log)
     if role is None or content is None:
         return None
     cleaned = clean(content)
-    notes.repairs[CONTROLS] += cleaned != content
+    log.repairs[CONTROLS] += cleaned != content
     stripped = cleaned.strip()
-    notes.repairs[STRIPPED] += stripped != cleaned and bool(stripped)
+    log.repairs[STRIPPED] += stripped != cleaned and bool(stripped)
     return Text(role, stripped)
 
 
-def _role(cell: Cell, notes: Notes) -> Role | None:
+def _role(cell: Cell, log: ReadingLog) -> Role | None:
     name = cell.value.strip().casefold() if isinstance(cell.value, str) else ""
     if name in _TOOLS:
-        notes.problems.append(cell.problem(f"messages of tools ({name}) cannot be kept; leave the dialogue out"))
+        log.problems.append(cell.problem(f"messages of tools ({name}) cannot be kept; leave the dialogue out"))
     elif name not in _ROLES:
-        notes.problems.append(
+        log.problems.append(
             cell.problem("no role; expected system, user or assistant, or such as human and gpt, customer and agent")
         )
     return _ROLES.get(name)
 
 
-def _content(cell: Cell, notes: Notes) -> str | None:
+def _content(cell: Cell, log: ReadingLog) -> str | None:
     value = "" if cell.value is None else cell.value
     if isinstance(value, list):
-        return _parts(cell, value, notes)
+        return _parts(cell, value, log)
     if isinstance(value, str):
         return value
-    notes.problems.append(cell.problem("expected text, or a list of parts with text"))
+    log.problems.append(cell.problem("expected text, or a list of parts with text"))
     return None
 
 
-def _parts(cell: Cell, parts: list[object], notes: Notes) -> str | None:
+def _parts(cell: Cell, parts: list[object], log: ReadingLog) -> str | None:
     texts = []
     for number, part in enumerate(parts):
         kind = part.get("type") if isinstance(part, dict) else None
@@ -129,8 +129,8 @@ def _parts(cell: Cell, parts: list[object], notes: Notes) -> str | None:
         if not isinstance(text, str) or kind not in (None, "text", "input_text", "output_text"):
             named = f" ({kind})" if isinstance(kind, str) and kind in _MEDIA else ""
             problem = f"a part that is no text{named} cannot be kept; leave the dialogue out"
-            notes.problems.append(cell._replace(field=f"{cell.field}.{number}").problem(problem))
+            log.problems.append(cell._replace(field=f"{cell.field}.{number}").problem(problem))
             return None
         texts.append(text)
-    notes.repairs[PARTS] += len(texts) > 1
+    log.repairs[PARTS] += len(texts) > 1
     return "\n".join(texts)
