@@ -26,7 +26,6 @@ from tightlip.records import (
 )
 from tightlip.table_rows import parse_row
 from tightlip.tables import main_tables as tables
-from tightlip.tables.formatting import signed_text
 from tightlip.tables.item_counts import count_table
 from tightlip.tables.row_metrics import TrainingOutcomes, with_intervals
 
@@ -137,11 +136,6 @@ def test_leaks_on_further_prompts_count():
     found = make_verdict(summary, CHOSEN, leaks, correct, margin=5, seed=0)
     assert found.headline == "Far fewer leaks, but not none"
     assert "and over all test prompts 1 true value in 1 of 20 answers (5.0%, " in found.sentences[0]
-
-
-@pytest.mark.parametrize(("points", "text"), [(-6.49, "−6.5"), (3, "+3.0"), (0.04, "±0.0"), (-0.04, "±0.0")])
-def test_differences_are_written_with_their_sign(points, text):
-    assert signed_text(points) == text
 
 
 # --- What the charts draw ------------------------------------------------------------------------------------------
