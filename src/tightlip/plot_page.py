@@ -1,4 +1,4 @@
-"""`python -m tightlip.plot_page`: write the page that `dvc plots` fills. Vega is in the page, so it needs no network."""
+"""`python -m tightlip.plot_page`: write the page that `dvc plots` fills, with Vega in it: no network is needed."""
 
 from pathlib import Path
 
