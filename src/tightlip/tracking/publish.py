@@ -19,11 +19,9 @@ from filelock import FileLock
 
 from tightlip.files import digest, write_json
 from tightlip.table_rows import UNGUIDED, TableRow
+from tightlip.tracking.descriptions import DESCRIPTION, EXPERIMENT_TAGS, MODEL_DESCRIPTION
 from tightlip.tracking.run_records import (
-    DESCRIPTION,
-    EXPERIMENT_TAGS,
     KEY,
-    MODEL_DESCRIPTION,
     RunRecord,
     Source,
     chosen_row,
