@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from measure import BASE, Seconds, alternate, peak_memory_mb, random_ids, ratio
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from stock import StockTrainer
 
-from tightlip.cpu.lora import attach_lora
+from tightlip import cpu
 from tightlip.models.loading import load_model
 from tightlip.models.tokenizer import load_tokenizer
 from tightlip.preference.pair_encoding import EncodedPair
@@ -71,7 +71,7 @@ def trainer(kind: str, case: Case, work: str, model: Any = None) -> Any:
     if kind == "stock":
         model.set_attn_implementation("sdpa")
         return StockTrainer(model=model, peft_config=lora, **common)
-    return PackedORPOTrainer(model=attach_lora(model, lora), nll_on="sequence", **common)
+    return PackedORPOTrainer(model=cpu.fuse_lora(get_peft_model(model, lora)), nll_on="sequence", **common)
 
 
 def seconds_of(trained: Any) -> Callable[[], float]:

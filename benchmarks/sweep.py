@@ -25,7 +25,7 @@ from measure import BASE, alternate, need_base, random_ids
 from orpo import Case, seconds_of, trainer
 from transformers import AutoModelForCausalLM
 
-from tightlip.cpu.attention import GROUPED
+from tightlip.cpu import use_grouped_attention
 from tightlip.files import atomic_file
 from tightlip.models.loading import load_model
 
@@ -81,8 +81,7 @@ def sizes() -> Iterator[Point]:
         for name, value in SIZES.items():
             setattr(config, name, round(value * factor))
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
-        model.set_attn_implementation(GROUPED)
+        model = use_grouped_attention(AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval())
         millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
         seconds = _median(functools.partial(decoding.seconds_per_step, *decoding.prompts(1), of=model))
         yield Point("by millions of parameters", "guided step, batch 1 (10 ms)", millions, 100 * seconds)
@@ -110,12 +109,12 @@ def draw(points: pd.DataFrame, path: Path) -> None:
     panels = list(points.groupby("panel", sort=False))
     figure, axes = plt.subplots(2, 3, figsize=(12.6, 7), layout="constrained")
     axes.flat[-1].set_axis_off()
-    for axis, (panel, of_panel) in zip(axes.flat, panels, strict=False):
-        for curve, of_curve in of_panel.groupby("curve", sort=False):
-            axis.plot(of_curve["x"], of_curve["value"], marker="o", label=curve)
+    for axis, (panel, panel_points) in zip(axes.flat, panels, strict=False):
+        for curve, curve_points in panel_points.groupby("curve", sort=False):
+            axis.plot(curve_points["x"], curve_points["value"], marker="o", label=curve)
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")
-        ticks = sorted(set(of_panel["x"]))
+        ticks = sorted(set(panel_points["x"]))
         axis.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
         axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:g}")

@@ -36,11 +36,11 @@ def stock(base: str, tuned: str, out: str) -> None:
     left = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
     right = AutoModelForCausalLM.from_pretrained(tuned, dtype=torch.bfloat16)
     result = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16)
-    of_left, of_right = left.state_dict(), right.state_dict()
-    result.load_state_dict({
-        name: (of_left[name].float() - SCALE * (of_right[name].float() - of_left[name].float())).to(torch.bfloat16)
-        for name in of_left
-    })  # fmt: skip
+    tuned_weights, subtracted = right.state_dict(), {}
+    for name, base_weight in left.state_dict().items():
+        delta = tuned_weights[name].float() - base_weight.float()
+        subtracted[name] = (base_weight.float() - SCALE * delta).to(torch.bfloat16)
+    result.load_state_dict(subtracted)
     result.save_pretrained(out)
 
 

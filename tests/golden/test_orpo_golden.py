@@ -11,10 +11,11 @@ from typing import Any, Literal
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 
+from tightlip.cpu import fuse_lora
 from tightlip.cpu.attention import GROUPED
-from tightlip.cpu.lora import FusedLinear, attach_lora
+from tightlip.cpu.lora import FusedLinear
 from tightlip.models.encoding import encode_prompt
 from tightlip.params import Lora, Orpo, Train, Variant
 from tightlip.preference.pair_encoding import encode_pairs
@@ -87,8 +88,8 @@ def packed_trainer(
     grouped.set_attn_implementation(GROUPED)
     torch.manual_seed(5)
     trainer = kind(
-        nll_on=nll_on, model=attach_lora(grouped, lora()), args=config(work), train_dataset=pair_dataset(rows),
-        processing_class=tokenizer,
+        nll_on=nll_on, model=fuse_lora(get_peft_model(grouped, lora())), args=config(work),
+        train_dataset=pair_dataset(rows), processing_class=tokenizer,
     )  # fmt: skip
     assert any(isinstance(module, FusedLinear) for module in trainer.model.modules())
     return trainer, trainer.data_collator(list(trainer.train_dataset))

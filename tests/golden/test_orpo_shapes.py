@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from stock import StockTrainer, stock_row
 from torch.utils.data import SequentialSampler
 
+from tightlip.cpu import fuse_lora
 from tightlip.cpu.attention import GROUPED
-from tightlip.cpu.lora import attach_lora
 from tightlip.models.random_model import random_model, random_tokenizer
 from tightlip.preference.pair_encoding import EncodedPair
 from tightlip.preference.trainer import ORPOConfig, PackedORPOTrainer, pair_dataset
@@ -51,7 +51,7 @@ def trainer(kind: type, work: Path | str, rows: list[EncodedPair], batch_size: i
     model = copy.deepcopy(MODEL)
     if kind is PackedORPOTrainer:
         model.set_attn_implementation(GROUPED)
-        options["model"] = attach_lora(model, lora)
+        options["model"] = fuse_lora(get_peft_model(model, lora))
     else:
         options |= {"model": model, "peft_config": lora}
     return kind(args=config, train_dataset=pair_dataset(rows), processing_class=TOKENIZER, **options)

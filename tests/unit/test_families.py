@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from torch import Tensor
 
 from families import MODELS, SPEAKS, TOKENIZERS, family_model
-from tightlip.cpu.lora import attach_lora
+from tightlip.cpu import fuse_lora
 from tightlip.evaluation.utility import score_options
 from tightlip.guidance.decoder import Decoding, generate
 from tightlip.guidance.prompt_setup import PromptSetup
@@ -42,7 +42,7 @@ QUESTIONS = [
 def with_adapter(model: Any) -> Any:
     torch.manual_seed(0)
     config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
-    return attach_lora(model, config)
+    return fuse_lora(get_peft_model(model, config))
 
 
 @pytest.fixture(scope="module", params=list(MODELS))

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
+from tightlip.cpu import fuse_lora
 from tightlip.cpu import llama_training as llama
-from tightlip.cpu.lora import attach_lora
 from tightlip.models.packing import Group, Packed, pack, read_shared, run
 from tightlip.models.random_model import random_model, random_tokenizer
 from tightlip.models.scoring import token_logps, unwrap
@@ -26,7 +26,7 @@ def config(target_modules: str | list[str] = "all-linear") -> LoraConfig:
 
 def tuned(dtype: torch.dtype = torch.float32, target_modules: str | list[str] = "all-linear") -> Any:
     torch.manual_seed(0)
-    return attach_lora(copy.deepcopy(MODEL).to(dtype), config(target_modules))
+    return fuse_lora(get_peft_model(copy.deepcopy(MODEL).to(dtype), config(target_modules)))
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> Any:

@@ -13,7 +13,7 @@ from small_project import SECRET, load
 from tightlip.files import digest
 from tightlip.records import Message
 from tightlip.secret import with_condition
-from tightlip.table_rows import Guidance
+from tightlip.table_rows import Guidance, parse_row
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow's, about itself and `predict`
 
@@ -30,6 +30,24 @@ def test_the_champion_answers_and_honours_parameters(published: Path) -> None:
     assert plain != guided
     talk = pd.DataFrame({"messages": [json.dumps([{"role": "user", "content": text}])]})
     assert model.predict(talk, params=limit) == guided[:1]
+
+
+def test_the_chat_and_the_served_model_raise_the_scale_of_an_unguided_row_alike(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tightlip.chat import ask, obey, open_chat
+
+    monkeypatch.chdir(published)
+    chat = open_chat(parse_row("ch-lora-cfg-base_e1_g100"), 8)
+    obey(chat, "/scale 2")
+    text = "What is my name?"
+    _, defended = ask(chat, text)
+    model, data = load(published, "tightlip-ch-lora-cfg-base@epoch-1"), pd.DataFrame({"prompt": [text]})
+    limit = {"max_new_tokens": 8}
+    assert model.predict(data, params={"guidance_scale": 2.0, **limit}) == [defended]
+    others: list[dict[str, Any]] = [{"guidance_scale": 1.0}, {"guidance_scale": 2.0, "space": "prob"}]
+    for params in others:  # the answer shows the scale and the space
+        assert model.predict(data, params=params | limit) != [defended]
 
 
 def decoded(root: Path, text: str, scale: float, space: Any) -> str:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tightlip.cpu import prefix_trees
 from tightlip.cpu.prefix_trees import Tree, as_tensors, build_prefix_trees
-from tightlip.guidance import trees
 
 prompts = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=12).map(tuple), min_size=1, max_size=12)
 
@@ -57,7 +57,7 @@ def test_prompts_that_share_little_stand_apart() -> None:
 @given(prompts)
 def test_groups_and_trees_are_limited(some: list[tuple[int, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trees, "TOGETHER", 10)
+        patch.setattr(prefix_trees, "TOGETHER", 10)
         for group in build_prefix_trees(some):
             longest = max(len(tree.tokens) for tree in group)
             assert len(group) == 1 or len(group) * longest <= 10

@@ -7,8 +7,6 @@ scores are held in memory, all of them for the backward pass, so beyond `LARGEST
 Shapes: B rows, H query heads, G key-value heads, L queries, S keys, D head size.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +14,8 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from tightlip.models.kernel_inputs import compute_dtype, to_bias
 
 GROUPED = "tightlip_grouped"
 """The name under which transformers finds it (`model.set_attn_implementation`)."""
@@ -28,18 +28,6 @@ BLOCK = 256
 
 SPECIAL = ("cache", "position_bias", "s_aux", "softcap")
 """Options of few model families, left to the library's kernel."""
-
-
-@contextmanager
-def compute_dtype(x: Tensor) -> Iterator[torch.dtype]:
-    """Yield the type that autocast would compute in, or that of `x` without autocast; inside, nothing else casts.
-
-    For layers that are one `torch.autograd.Function`: autocast would cast again at every operation in it.
-    """
-    device = x.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-    with torch.autocast(device, enabled=False):
-        yield dtype
 
 
 def grouped_attention(
@@ -83,14 +71,6 @@ def grouped_attention(
         bias = to_bias(attention_mask, dtype)
         attended: Tensor = _Attention.apply(query.to(dtype), key.to(dtype), value.to(dtype), bias, block)
     return attended, None
-
-
-def to_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Turn a mask, true where a query may look, into what is added to the scores.
-
-    The lowest number, not −inf, which would make rows of padding NaN.
-    """
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
 
 
 Blocks = list[tuple[Tensor, Tensor]]

@@ -8,6 +8,8 @@ Shapes: T tokens run at once, N rows, H query heads, G key-value heads, D head s
 vocabulary.
 """
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tightlip.cpu.attention import grouped_attention
-from tightlip.cpu.llama_training import find_layers
+from tightlip.cpu.llama_layers import find_layers
 from tightlip.cpu.prefix_trees import Tree, as_tensors, build_prefix_trees
 
 COLUMNS = 32
@@ -28,6 +30,10 @@ FEW = 8
 
 LARGEST = 2**31
 """Bytes of weights above which a second copy of them, packed, takes more memory than it is worth."""
+
+
+READ_AHEAD = 2**30
+"""Bytes of states up to which all prompts are read before the first is continued, if the caller keeps none."""
 
 
 class State(NamedTuple):
@@ -120,6 +126,25 @@ class LlamaRows:
             return torch.bmm(scores.softmax(-1), flat_values)
 
         return self.weights.logits(tokens_N, positions_N, attend)
+
+
+def read_branches(
+    model: Any, branches: Sequence[Sequence[Sequence[int]]], prompt_cache: dict[tuple[int, ...], State] | None
+) -> Callable[[], LlamaRows]:
+    """Read the prompts of a decoding and return what makes its rows.
+
+    Positive and negative prompts are read apart, so that positive ones are read alike whether γ needs negatives or not.
+
+    Args:
+        model: see `supports`.
+        branches: token ids of each prompt, positive and perhaps negative.
+        prompt_cache: the caller's; None keeps the states for this decoding alone, and up to `READ_AHEAD` of them.
+    """
+    states: dict[tuple[int, ...], State] = {} if prompt_cache is None else prompt_cache
+    for branch in range(2):
+        prompts = [rows[branch] for rows in branches if branch < len(rows)]
+        read(model, prompts, states, READ_AHEAD if prompt_cache is None else math.inf)
+    return functools.partial(LlamaRows, model, states)
 
 
 def read(model: Any, prompts: Sequence[Sequence[int]], prompt_cache: dict[tuple[int, ...], State], most: float) -> None:

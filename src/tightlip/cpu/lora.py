@@ -9,12 +9,12 @@ Shapes: T tokens, I input and O output features, R rank.
 from typing import Any, NamedTuple
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from peft.tuners import lora
 from torch import Tensor
 from torch.nn import functional
 
-from tightlip.cpu.attention import compute_dtype
+from tightlip.models.kernel_inputs import compute_dtype
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -79,15 +79,10 @@ class FusedLinear(lora.Linear):
         return out.view(*x.shape[:-1], -1)
 
 
-def attach_lora(model: Any, config: LoraConfig) -> PeftModel:
-    """Attach a fresh LoRA adapter and freeze the model's own weights.
-
-    Args:
-        model: a causal language model.
-        config: of the adapter; with dropout, PEFT's own layers run.
-    """
-    tuned: PeftModel = get_peft_model(model, config)
-    for module in tuned.modules():
-        if type(module) is lora.Linear and type(module.base_layer) is torch.nn.Linear and not config.lora_dropout:
+def fuse_layers(model: PeftModel) -> PeftModel:
+    """Make the plain LoRA layers of a model `FusedLinear`; with dropout, PEFT's own layers run."""
+    dropout = any(config.lora_dropout for config in model.peft_config.values())
+    for module in model.modules():
+        if type(module) is lora.Linear and type(module.base_layer) is torch.nn.Linear and not dropout:
             module.__class__ = FusedLinear
-    return tuned
+    return model

@@ -77,7 +77,7 @@ def measure_speed(dtype: str) -> Speed:
     """
     import torch
 
-    from tightlip.cpu.precision import has_bfloat16
+    from tightlip.cpu import has_bfloat16
 
     gpu, threads = torch.cuda.is_available(), torch.get_num_threads()
     dtype = dtype if has_bfloat16() else "float32"  # what models compute in on such a machine

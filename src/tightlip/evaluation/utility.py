@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from tightlip.cpu.llama_training import Shared
 from tightlip.guidance.combine import combine
 from tightlip.guidance.prompt_setup import PromptSetup
 from tightlip.models.encoding import encode_completion, encode_prompt
-from tightlip.models.packing import Group, pack, part_means, read_shared, run, to_device
+from tightlip.models.packing import Group, Shared, pack, part_means, read_shared, run, to_device
 from tightlip.models.scoring import head_logits
 from tightlip.prompts import DEFAULT_SYSTEM, QUESTION
 from tightlip.records import Condition, Message, Question, UtilityOutcome

@@ -1,13 +1,12 @@
 """The decoder: batched greedy decoding and sampling, with both guidance branches in one forward.
 
-Finished prompts leave the batch and waiting ones take their places. `batch` runs any model, `llama_decoding` runs
-Llamas on a CPU.
+Finished prompts leave the batch and waiting ones take their places. `batch` runs any model, `tightlip.cpu` runs Llamas
+on a CPU.
 
 Shapes: B prompts in the batch, N rows of the forward (one or two per prompt: positive, negative), V vocabulary.
 """
 
 import functools
-import math
 import random
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -18,13 +17,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from tightlip.cpu.llama_decoding import LlamaRows, State, read, supports
+from tightlip import cpu
 from tightlip.guidance.batch import ModelRows
 from tightlip.guidance.combine import combine
 from tightlip.table_rows import UNGUIDED, Guidance
-
-READ_AHEAD = 2**30
-"""Bytes of states up to which all prompts are read before the first is continued, if the caller keeps none."""
 
 
 class Rows(Protocol):
@@ -97,7 +93,7 @@ def generate(
     guidance: Guidance | Sequence[Guidance] = UNGUIDED,
     first: int = 0,
     with_eos: bool = False,
-    prompt_cache: dict[tuple[int, ...], State] | None = None,
+    prompt_cache: dict[tuple[int, ...], Any] | None = None,
     progress: str | None = None,
 ) -> list[list[int]]:
     """Continue prompts, guided away from negative prompts where these are given.
@@ -129,16 +125,10 @@ def generate(
         for i, (token_ids, each) in enumerate(zip(branches, guidances, strict=True))
     ]
 
-    new_rows: Callable[[], Rows] = functools.partial(ModelRows, model, decoding.pad_id)
     bar = tqdm(total=len(prompts), desc=progress, disable=progress is None, unit="prompt")
     with bar, torch.inference_mode():
-        if supports(model):
-            states: dict[tuple[int, ...], State] = {} if prompt_cache is None else prompt_cache
-            new_rows = functools.partial(LlamaRows, model, states)
-            for branch in range(2):  # apart, so that positive prompts are read alike whether γ needs negatives or not
-                token_ids = [rows[branch] for rows in branches if branch < len(rows)]
-                read(model, token_ids, states, READ_AHEAD if prompt_cache is None else math.inf)
-        _decode(new_rows, work, decoding, bar)
+        stock_rows = functools.partial(ModelRows, model, decoding.pad_id)
+        _decode(cpu.decoding_rows(model, branches, prompt_cache) or stock_rows, work, decoding, bar)
     answers = [prompt.answer for prompt in work]
     return answers if with_eos else [ids[:-1] if ids[-1:] and ids[-1] in decoding.eos_ids else ids for ids in answers]
 

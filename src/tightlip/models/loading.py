@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tightlip.cpu.attention import GROUPED
-from tightlip.cpu.precision import widen
+from tightlip import cpu
 from tightlip.failures import remedy
 from tightlip.files import read_json
 from tightlip.models.model_files import need_file, reason
@@ -34,10 +33,7 @@ def load_model(path: str | Path, dtype: str | None = None, adapter: str | Path |
     model = _load(path, "auto" if dtype is None else getattr(torch, dtype))
     if adapter is not None:
         model = _attach(model, Path(adapter))
-    model = widen(model.to(device())).eval()
-    if model.device.type == "cpu" and model.config._attn_implementation == "sdpa":
-        model.set_attn_implementation(GROUPED)
-    return model
+    return cpu.use_grouped_attention(cpu.widen(model.to(device())).eval())
 
 
 def check_config(path: Path) -> None:

@@ -17,12 +17,14 @@ from torch.nn import functional
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from tightlip.cpu import llama_training as llama
-from tightlip.cpu.attention import to_bias
-from tightlip.cpu.llama_training import Shared
+from tightlip import cpu
+from tightlip.models.kernel_inputs import to_bias
 from tightlip.models.scoring import last_hidden, unwrap
 
 PROMPT = PADDING = -1
+
+Shared = Sequence[tuple[Tensor, Tensor]]
+"""Keys and values of a beginning that all rows share, layer by layer, shape (1, key-value heads, tokens, head size)."""
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 """Kinds of layers, by transformers' names; a sliding one sees the last tokens alone."""
@@ -129,17 +131,16 @@ def run(model: Any, batch: Packed, shared: Shared = ()) -> Tensor:
     before = shared[0][0].shape[2] if shared else 0
     ids_BL, positions_BL = batch["input_ids"], batch["position_ids"] + before
     mask = functional.pad(batch["attention_mask"], (before, 0), value=True)
-    rows, length = ids_BL.shape
-    layers = llama.supported(unwrap(model), rows, length, before + length)
-    if layers:
-        return llama.last_hidden(unwrap(model), layers, ids_BL, positions_BL, mask, shared)
+    hidden_BLD = cpu.last_hidden(unwrap(model), ids_BL, positions_BL, mask, shared)
+    if hidden_BLD is not None:
+        return hidden_BLD
     masks = _for_layers(unwrap(model), mask, positions_BL)
     inputs = {"input_ids": ids_BL, "position_ids": positions_BL, "attention_mask": masks}
     if not shared:
         return last_hidden(model, **inputs)
     cache = DynamicCache(config=model.config)
     for number, states in enumerate(shared):
-        cache.update(*(state.expand(rows, -1, -1, -1) for state in states), number)
+        cache.update(*(state.expand(len(ids_BL), -1, -1, -1) for state in states), number)
     return last_hidden(model, past_key_values=cache, **inputs)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tightlip.cpu.attention import compute_dtype
+from tightlip.models.kernel_inputs import compute_dtype
 
 CHUNK = 128
 """Tokens scored at a time; 128 · 49,152 logits in float32 are 25 MB."""

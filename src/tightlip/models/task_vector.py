@@ -2,9 +2,9 @@
 
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import torch
 from torch import Tensor
@@ -54,22 +54,30 @@ def subtract(base: Path, tuned: Path, out: Path, scale: float, activation: Activ
                     left.read(min(base_tensors[name].start for name in names))
                 )  # the header is that of the base
                 for name in sorted(names, key=lambda name: base_tensors[name].start):
-                    stored, other = base_tensors[name], tuned_tensors[name]
-                    with other.path.open("rb") as right:
-                        size = math.prod(stored.shape)
-                        for first in range(0, size, PART):
-                            count = min(PART, size - first)
-                            parts = (
-                                stored.read(left, first, count, buffers[0]),
-                                other.read(right, first, count, buffers[1]),
-                            )
-                            part = negate(*parts, scale, activation)
+                    with tuned_tensors[name].path.open("rb") as right:
+                        for base_part, tuned_part in _parts(
+                            (base_tensors[name], left), (tuned_tensors[name], right), buffers
+                        ):
+                            part = negate(base_part, tuned_part, scale, activation)
                             result.write(part.view(torch.uint8).numpy().data)
-                            bar.update(count)
+                            bar.update(len(part))
     for path in base.iterdir():
         if path.suffix != ".safetensors" and path.is_file():
             shutil.copy(path, out / path.name)
     return len(base_tensors)
+
+
+def _parts(
+    base: tuple[StoredTensor, BinaryIO], tuned: tuple[StoredTensor, BinaryIO], buffers: Sequence[Tensor]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the same `PART` numbers of a tensor from the files of both models, read into the buffers."""
+    size = math.prod(base[0].shape)
+    for first in range(0, size, PART):
+        count = min(PART, size - first)
+        yield (
+            base[0].read(base[1], first, count, buffers[0]),
+            tuned[0].read(tuned[1], first, count, buffers[1]),
+        )
 
 
 def same_architecture(base: Path, tuned: Path, name: str) -> tuple[dict[str, StoredTensor], dict[str, StoredTensor]]:

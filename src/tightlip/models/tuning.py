@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
-from tightlip.cpu.lora import attach_lora
-from tightlip.cpu.precision import computes_bfloat16
+from tightlip import cpu
 from tightlip.models.checkpoints import train
 from tightlip.models.encoding import encode_completion, encode_prompt, fit_messages
 from tightlip.models.packing import Group, Packed, pack, run
@@ -97,14 +96,14 @@ def tune(
     arguments = TrainingArguments(
         output_dir=str(work), num_train_epochs=settings.epochs, per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, lr_scheduler_type="cosine", weight_decay=0.0, max_grad_norm=1.0,
-        bf16=computes_bfloat16(model), seed=seed,
+        bf16=cpu.computes_bfloat16(model), seed=seed,
         data_seed=seed, logging_steps=5, save_strategy="no", report_to=[], remove_unused_columns=False,
         train_sampling_strategy="group_by_length", dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(),
     )  # fmt: skip
     torch.manual_seed(seed)  # of the adapter's weights
     config = LoraConfig(r=settings.rank, lora_alpha=settings.rank, target_modules="all-linear", task_type="CAUSAL_LM")
     trainer = _AnswerTrainer(
-        model=attach_lora(model, config),
+        model=cpu.fuse_lora(get_peft_model(model, config)),
         args=arguments,
         train_dataset=rows,
         data_collator=collate,

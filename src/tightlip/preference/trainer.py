@@ -13,7 +13,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Sampler
@@ -21,8 +21,7 @@ from transformers import TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-from tightlip.cpu.lora import attach_lora
-from tightlip.cpu.precision import computes_bfloat16
+from tightlip import cpu
 from tightlip.files import atomic_dir
 from tightlip.models.checkpoints import train as train_on
 from tightlip.models.packing import PADDING, PROMPT, Group, Packed, pack, part_means, run
@@ -196,27 +195,16 @@ def train_orpo(
     Returns:
         The curves: one row per log, with step, epoch, split and the columns `CURVES`.
     """
-    lora, beta = settings.lora, {"orpo": settings.orpo.beta, "dpo": settings.dpo.beta, "sft": 0.0}[variant.objective]
-    config = ORPOConfig(
-        output_dir=str(work), num_train_epochs=settings.epochs, per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=settings.batch_size, learning_rate=variant.learning_rate or settings.learning_rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": settings.min_learning_rate_ratio}, warmup_steps=0,
-        max_grad_norm=settings.max_grad_norm, beta=beta, disable_dropout=lora.dropout == 0,
-        bf16=computes_bfloat16(model), seed=seed, data_seed=seed, logging_steps=5, eval_strategy="epoch",
-        save_strategy="no", report_to=[],
-        remove_unused_columns=False, activation_checkpointing=False, dataloader_pin_memory=False,
-        use_cpu=not torch.cuda.is_available(),
-    )  # fmt: skip
     torch.manual_seed(seed)  # of the adapter's weights
+    lora = settings.lora
     adapter = LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules="all-linear",
         task_type="CAUSAL_LM",
     )  # fmt: skip
     trainer = (PackedDPOTrainer if variant.objective == "dpo" else PackedORPOTrainer)(
         nll_on=variant.nll_on or settings.orpo.nll_on,
-        model=attach_lora(model, adapter),
-        args=config,
+        model=cpu.fuse_lora(get_peft_model(model, adapter)),
+        args=_arguments(variant, settings, work, seed, bf16=cpu.computes_bfloat16(model)),
         train_dataset=pair_dataset(train),
         eval_dataset=pair_dataset(dev),
         processing_class=tokenizer,
@@ -226,6 +214,21 @@ def train_orpo(
     for epoch in range(1, settings.epochs + 1):
         shutil.copytree(work / f"epoch_{epoch}", out / f"epoch_{epoch}")
     return curves(trainer.state.log_history)
+
+
+def _arguments(variant: Variant, settings: Train, work: Path, seed: int, *, bf16: bool) -> ORPOConfig:
+    """Put the settings of a training into the library's terms."""
+    return ORPOConfig(
+        output_dir=str(work), num_train_epochs=settings.epochs, per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size, learning_rate=variant.learning_rate or settings.learning_rate,
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr_rate": settings.min_learning_rate_ratio}, warmup_steps=0,
+        max_grad_norm=settings.max_grad_norm,
+        beta={"orpo": settings.orpo.beta, "dpo": settings.dpo.beta, "sft": 0.0}[variant.objective],
+        disable_dropout=settings.lora.dropout == 0, bf16=bf16, seed=seed, data_seed=seed, logging_steps=5,
+        eval_strategy="epoch", save_strategy="no", report_to=[], remove_unused_columns=False,
+        activation_checkpointing=False, dataloader_pin_memory=False, use_cpu=not torch.cuda.is_available(),
+    )  # fmt: skip
 
 
 def pair_dataset(pairs: Sequence[EncodedPair]) -> Dataset:
