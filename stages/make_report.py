@@ -1,8 +1,9 @@
 import click
 
 from tightlip.files import write_text
-from tightlip.html_report import page
-from tightlip.html_report.answers import IMPERSONAL
+from tightlip.html_report import report_page
+from tightlip.html_report.html_page import render
+from tightlip.html_report.masked_answers import IMPERSONAL
 from tightlip.params import load_params
 from tightlip.pii.detector import Detector
 from tightlip.stage import stage_command
@@ -15,11 +16,14 @@ def main(full: bool) -> int:
     params = load_params()
     detect = Detector(params.filter.spacy_model, IMPERSONAL).find
     base = params.base.name or params.base.source
-    shown = page.main_sections(params.profile, base, params.eval.margin, params.seed, detect)
+    sections = report_page.main_sections(params.profile, base, params.eval.margin, params.seed, detect)
     if full:
-        shown["evidence"] = page.evidence_sections(shown["chosen"], params.evidence.rows[0], params.eval.margin)
-    write_text("report-full.html" if full else "report.html", page.render(**shown))
-    return len(shown)
+        sections["evidence"] = report_page.evidence_sections(
+            sections["chosen"], params.evidence.rows[0], params.eval.margin
+        )
+    html = render("tightlip.html_report", "report.html.j2", **sections)
+    write_text("report-full.html" if full else "report.html", html)
+    return len(sections)
 
 
 if __name__ == "__main__":

@@ -93,23 +93,23 @@ def _git(root: Path, *arguments: str) -> str:
 def main() -> None:
     """Print the problems and exit with 1 if there are any."""
     try:
-        _check(Path.cwd(), of_run="--of-run" in sys.argv[1:])
+        _check(Path.cwd(), committed="--of-run" in sys.argv[1:])
     except ValueError as error:
         sys.exit(str(error))
 
 
-def _check(root: Path, *, of_run: bool) -> None:
-    commit = run_commit(root) if of_run else ""
+def _check(root: Path, *, committed: bool) -> None:
+    commit = run_commit(root) if committed else ""
     if commit is None:
         sys.stderr.write("a shallow clone: nothing checked; fetch the history with `git fetch --unshallow`\n")
         return
-    lines = problems_of_run(root, commit) if of_run else problems(root)
+    lines = problems_of_run(root, commit) if committed else problems(root)
     for line in lines:
         sys.stderr.write(line + "\n")
     if lines:
         sys.exit("dvc.lock and metrics/ are not from this code: run `make repro`, `make evidence` and commit all")
-    changed_stages = {line.split(": ")[0] for line in problems(root)} if of_run else set()
-    where = f" of commit {commit[:7]}" if of_run else ""
+    changed_stages = {line.split(": ")[0] for line in problems(root)} if committed else set()
+    where = f" of commit {commit[:7]}" if committed else ""
     sys.stdout.write(f"dvc.lock and metrics/ agree with code and params{where}\n")
     if changed_stages:
         count = len(changed_stages)

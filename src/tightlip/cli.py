@@ -75,7 +75,7 @@ def show(rows: tuple[str, ...], limit: int, unmasked: bool) -> None:
 @main.command()
 @click.argument("revisions", nargs=-1, metavar="A B [C]...")
 @click.option("--row", "rows", multiple=True, metavar="KEY", help="Compare this row alone; `chosen` is allowed too.")
-@click.option("--all", "every", is_flag=True, help="Show rows with the same figures too.")
+@click.option("--all", "every", is_flag=True, help="Show rows with the same metrics too.")
 @click.option("--gate", "conditions", multiple=True, metavar="GATE", help="Exit with 1 unless 'leak_rate<=0.05', say.")
 @click.option("--md", is_flag=True, help="Print Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -87,11 +87,11 @@ def compare(
     """Compare revisions of the project with the first of them.
 
     A, B, C are git revisions, DVC experiments, or `workspace` for the files on disk. Shown are the rows chosen on dev
-    and every row that differs: figures, differences to A with intervals and significance, changed parameters and
+    and every row that differs: metrics, differences to A with intervals and significance, changed parameters and
     inputs, runs in MLflow.
 
     A GATE holds every revision but the first to a condition, on its chosen row or each --row; exit code 1 if one
-    fails. A limit without a sign is one on the figure itself, a limit with a sign one on the difference to A:
+    fails. A limit without a sign is one on the metric itself, a limit with a sign one on the difference to A:
     'utility_deployed_pct_low>=-5' asks that a loss of more than 5 points is ruled out. Names are those of
     metrics/summary.json.
 
@@ -111,9 +111,9 @@ def compare(
     loaded, gates = load(Path.cwd(), revisions, conditions)
     report = report_on(Path.cwd(), loaded, rows, every, gates)
     write(report, forms[0] if forms else "text")
-    failed = [str(outcome) for outcome in report.outcomes if not outcome.passed]
+    failed = [str(gate) for gate in report.gates if not gate.passed]
     if failed:
-        raise click.ClickException(f"{len(failed)} of {len(report.outcomes)} gates: {'; '.join(failed)}")
+        raise click.ClickException(f"{len(failed)} of {len(report.gates)} gates: {'; '.join(failed)}")
 
 
 @main.group()

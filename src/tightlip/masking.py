@@ -1,4 +1,4 @@
-"""Texts with marks in place of personal values, to be shown to people who need not know the values."""
+"""Puts marks in place of the personal values in texts, for readers who must not see the values."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from tightlip.records import Value
 
 
 class Piece(NamedTuple):
-    """A stretch of a text: words as they are or, if `mark`, the type of the values that stood there."""
+    """A stretch of a text or, if `mark` is set, the type of a value that stood there."""
 
     text: str
     mark: bool = False

@@ -1,4 +1,4 @@
-"""`python -m tightlip.plot_page`: the page that `dvc plots` fills, with Vega inside: no network."""
+"""`python -m tightlip.plot_page`: write the page that `dvc plots` fills. Vega is in it: no network is needed."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ body > div { margin-bottom: 32px; overflow-x: auto; }
 
 
 def write_page(path: str | Path = ".dvc/plots.html") -> None:
-    """Write the template that `.dvc/config` names."""
+    """Write the page to the place that `.dvc/config` names."""
     from vl_convert import javascript_bundle
 
     write_text(path, PAGE.replace("BUNDLE", javascript_bundle()))  # type: ignore[call-arg]  # the stub has no default

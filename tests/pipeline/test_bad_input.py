@@ -401,8 +401,9 @@ def test_an_ner_pipeline_that_is_not_installed(earlier: Callable[..., None]) -> 
     earlier("data/filtered/rewriter.jsonl", "metrics/filter.json")
     edit_params(lambda params: params["filter"].update(spacy_model="en_core_web_none"))
     put_samples()
-    row = {"sample_id": "d1:1:8", "source": "rewriter", "candidate": 0, "text": " yes.", "finish": "stop"}
-    put("data/answers/rewriter.jsonl", json.dumps(row) + "\n")
+    for source in yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["generation"]["sources"]:
+        row = {"sample_id": "d1:1:8", "source": source, "candidate": 0, "text": " yes.", "finish": "stop"}
+        put(f"data/answers/{source}.jsonl", json.dumps(row) + "\n")
     assert_refused(stage("filter_pii"), "'en_core_web_none' is not installed", "name an installed pipeline")
 
 

@@ -46,14 +46,14 @@ def write_project(root: Path, rows: dict[str, TableRow], chosen: str = SAFE, bet
     entry["outs"] = [{"path": "metrics/rows/ch-lora_e1.json", "md5": "r"}]
     write_text(root / "dvc.lock", yaml.safe_dump({"schema": "2.0", "stages": {"evaluate": entry}}))
     write_json(root / "metrics/selection.json", {"row": chosen})
-    write_json(root / "metrics/summary.json", {key: figures(row) for key, row in rows.items()})
+    write_json(root / "metrics/summary.json", {key: metrics(row) for key, row in rows.items()})
     leaks = {key: dict(zip(PROMPTS, row[0], strict=False)) for key, row in rows.items()}
     write_items(root, "leaks", leaks)
     write_items(root, "entities", {key: dict.fromkeys(of, 0) for key, of in leaks.items()})
     write_items(root, "correct", {key: dict(zip(QUESTIONS, row[1], strict=True)) for key, row in rows.items()})
 
 
-def figures(row: TableRow) -> dict[str, Any]:
+def metrics(row: TableRow) -> dict[str, Any]:
     leaks, correct = row
     n, share = len(leaks), 100 * sum(correct) / len(correct)
     return {

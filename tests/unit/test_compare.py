@@ -13,9 +13,9 @@ from compared_project import (
     PROMPTS,
     SAFE,
     commit,
-    figures,
     git,
     make_repository,
+    metrics,
     read,
     write_items,
     write_project,
@@ -23,7 +23,7 @@ from compared_project import (
 
 from tightlip.cli import main
 from tightlip.comparison.compare import compare
-from tightlip.comparison.gates import judge, parse_gate
+from tightlip.comparison.gates import check_gates, parse_gate
 from tightlip.comparison.revisions import load_revisions
 from tightlip.files import write_json, write_text
 from tightlip.tracking.links import row_keys
@@ -47,8 +47,8 @@ def compared(project, *names, rows=(), every=False):
 
 
 def cells(project, *names, **options):
-    """Figures of the last revision's chosen row."""
-    return compared(project, *names, **options).blocks[0].lines[-1]
+    """Metrics of the last revision's chosen row."""
+    return compared(project, *names, **options).rows[0].lines[-1]
 
 
 # --- Revisions -----------------------------------------------------------------------------------------------------
@@ -134,12 +134,12 @@ def test_differences_are_those_derived_by_hand(project):
 def test_p_values_are_adjusted_over_all_that_differs(project):
     """Three tests: 3 · 2/4096, at least as much for the next, and 1/8 once."""
     comparison = compared(project, "before", "bolder")
-    found = comparison.blocks[0].lines[1]
+    found = comparison.rows[0].lines[1]
     assert comparison.tests == 3
     assert found["leak_count"].p_adjusted == found["leak_rate"].p_adjusted == pytest.approx(6 / 4096)
     assert found["utility_deployed_pct"].p_adjusted == pytest.approx(1 / 8)
     assert [cell.verdict for cell in found.values()] == ["better", "better", None, None, None, None, None]
-    assert compared(project, "bolder", "before").blocks[0].lines[1]["leak_count"].verdict == "worse"
+    assert compared(project, "bolder", "before").rows[0].lines[1]["leak_count"].verdict == "worse"
 
 
 def test_prompts_of_one_dialogue_go_together(project):
@@ -163,7 +163,7 @@ def test_equal_items_are_paired_but_no_test(project):
     assert (found.delta, found.paired, found.delta_low, found.p) == (0, True, None, None)
 
 
-def test_equal_figures_of_other_prompts_are_not_called_the_same(project):
+def test_equal_metrics_of_other_prompts_are_not_called_the_same(project):
     write_project(project, BEFORE, prompts="p2")
     lines = [line.split() for line in run("before", "workspace").stdout.splitlines()]
     assert ["+0", "+0.000", "+0", "same", "same", "same", "same"] in lines
@@ -174,8 +174,8 @@ def test_items_that_differ_show_although_their_sums_are_equal(project):
     moved = {**BEFORE, LEAKY: ([0, 2] + [1] * 10, [1] * 8)}
     write_project(project, moved)
     comparison = compared(project, "before", "workspace")
-    assert [block.subject.name for block in comparison.blocks] == ["chosen", LEAKY]
-    cell = comparison.blocks[1].lines[1]["leak_count"]
+    assert [block.subject.name for block in comparison.rows] == ["chosen", LEAKY]
+    cell = comparison.rows[1].lines[1]["leak_count"]
     assert (cell.delta, cell.p, cell.verdict) == (0, 1, None)
     assert cell.delta_low < 0 < cell.delta_high
 
@@ -214,14 +214,14 @@ def test_further_prompts_of_table_3_do_not_count(project):
 
 @pytest.mark.parametrize("others", [PROMPTS, ["e0:0:0", "e1:0:0", "e2:0:0"]])
 def test_without_knowing_which_prompts_count_there_is_no_pairing(project, others):
-    """The row has 12 prompts, its figures are over three, and no other row has three of the 12."""
+    """The row has 12 prompts, its metrics are over three, and no other row has three of the 12."""
     write_project(project, {LEAKY: ([1] * 3, [1] * 8), SAFE: ([0] * 3, [1] * 8)})
     write_items(project, "leaks", {SAFE: dict.fromkeys(PROMPTS, 0), LEAKY: dict.fromkeys(others, 1)})
     commit(project)
     write_json("metrics/selection.json", {"row": SAFE, "again": True})
     cell = cells(project, "main", "workspace")["leak_count"]
     assert (cell.delta, cell.paired) == (0, False)
-    assert "workspace, main: no telling which prompts the figures are over" in run("main", "workspace").stdout
+    assert "workspace, main: it is not known which prompts the metrics are over" in run("main", "workspace").stdout
 
 
 def test_items_that_do_not_add_up_are_an_error(project):
@@ -261,10 +261,10 @@ def test_other_questions_under_the_same_numbers_are_not_paired(project):
 
 def test_rows_that_differ_and_the_chosen_ones_are_shown(project):
     comparison = compared(project, "before", "bolder")
-    assert [block.subject.title for block in comparison.blocks] == [f"{SAFE}, chosen on dev"]
+    assert [block.subject.title for block in comparison.rows] == [f"{SAFE}, chosen on dev"]
     assert comparison.hidden == (LEAKY,)
     everything = compared(project, "before", "bolder", every=True)
-    assert [block.subject.name for block in everything.blocks] == ["chosen", LEAKY]
+    assert [block.subject.name for block in everything.rows] == ["chosen", LEAKY]
     assert (everything.hidden, everything.tests) == ((), comparison.tests)
 
 
@@ -272,22 +272,22 @@ def test_other_chosen_rows_are_compared_with_each_other(project):
     """From the safe row with 24 leaks to the other with 12."""
     write_project(project, BEFORE, chosen=LEAKY)
     comparison = compared(project, "before", "workspace")
-    assert comparison.blocks[0].subject.keys == (SAFE, LEAKY)
-    assert comparison.blocks[0].lines[1]["leak_count"].delta == -12
+    assert comparison.rows[0].subject.keys == (SAFE, LEAKY)
+    assert comparison.rows[0].lines[1]["leak_count"].delta == -12
     assert comparison.hidden == (LEAKY, SAFE)
 
 
 def test_what_is_both_a_row_and_the_chosen_one_is_tested_once(project):
     write_project(project, BEFORE, chosen=LEAKY)
     comparison = compared(project, "before", "bolder", "workspace")
-    assert [block.subject.name for block in comparison.blocks] == ["chosen", SAFE]
+    assert [block.subject.name for block in comparison.rows] == ["chosen", SAFE]
     assert comparison.tests == 3 + 2  # leaks, rate and usefulness of the row; leaks and usefulness of the other choice
 
 
 def test_a_new_row_stands_alone(project):
     new = "ch-lora_e1_g150_prob"
     write_project(project, {**BEFORE, new: AFTER[SAFE]})
-    block = compared(project, "before", "workspace").blocks[1]
+    block = compared(project, "before", "workspace").rows[1]
     assert block.subject.keys == (None, new)
     assert [line["leak_count"].value for line in block.lines] == [None, 0]
     assert block.lines[1]["leak_count"].delta is None
@@ -295,7 +295,7 @@ def test_a_new_row_stands_alone(project):
 
 def test_named_rows_alone_are_shown(project):
     comparison = compared(project, "before", "bolder", rows=[LEAKY, "chosen"])
-    assert [block.subject.name for block in comparison.blocks] == [LEAKY, "chosen"]
+    assert [block.subject.name for block in comparison.rows] == [LEAKY, "chosen"]
     assert (
         "best: no such row in any of the revisions; there are ch_g100, ch-lora"
         in run("before", "bolder", "--row", "best").stderr
@@ -340,8 +340,8 @@ def test_changed_parameters_and_inputs_are_listed(project):
         ("pii_count_high<=+0", 0, True), ("utility_pct_low>=-5", None, False),
     ],
 )  # fmt: skip
-def test_a_gate_without_sign_is_on_the_figure_and_with_a_sign_on_the_difference(project, gate, value, passed):
-    (outcome,) = judge([parse_gate(gate)], compared(project, "before", "bolder"))
+def test_a_gate_without_sign_is_on_the_metric_and_with_a_sign_on_the_difference(project, gate, value, passed):
+    (outcome,) = check_gates([parse_gate(gate)], compared(project, "before", "bolder"))
     assert (outcome.value, outcome.passed) == (value, passed)
 
 
@@ -352,10 +352,10 @@ def test_a_malformed_gate_is_wrong_usage(project, text):
     assert f"Error: {text!r} is no gate; write" in result.stderr
 
 
-def test_a_gate_on_an_unknown_figure_is_wrong_usage(project):
+def test_a_gate_on_an_unknown_metric_is_wrong_usage(project):
     result = run("before", "bolder", "--gate", "leaks<=1")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "Error: leaks<=1: no figure leaks; there are n_prompts, " in result.stderr
+    assert "Error: leaks<=1: no metric leaks; there are n_prompts, " in result.stderr
 
 
 def test_gates_that_pass_exit_with_0(project):
@@ -374,28 +374,28 @@ def test_gates_that_fail_exit_with_1_and_say_which(project):
     )
 
 
-def test_gates_hold_the_rows_that_are_asked_for(project):
+def test_gates_apply_to_the_rows_that_the_user_names(project):
     assert run("before", "bolder", "--gate", "leak_rate<=0.05", "--row", LEAKY).exit_code == 1
     assert run("before", "bolder", "--gate", "leak_rate<=0.05", "--row", "chosen").exit_code == 0
 
 
-@pytest.mark.parametrize("figure", ["NaN", "Infinity", "null"])
-def test_what_is_no_number_passes_no_gate(project, figure):
-    summary = json.dumps(read(project, "metrics/summary.json") | {SAFE: figures(AFTER[SAFE])})
-    write_text("metrics/summary.json", summary.replace('"trigger_leak_count": 3', f'"trigger_leak_count": {figure}'))
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "null"])
+def test_what_is_no_number_passes_no_gate(project, value):
+    summary = json.dumps(read(project, "metrics/summary.json") | {SAFE: metrics(AFTER[SAFE])})
+    write_text("metrics/summary.json", summary.replace('"trigger_leak_count": 3', f'"trigger_leak_count": {value}'))
     write_items(project, "leaks", {LEAKY: dict.fromkeys(PROMPTS, 1), SAFE: dict.fromkeys(PROMPTS, 0)})
     write_items(project, "correct", {key: {str(n): 1 for n in range(1, 9)} for key in BEFORE})
     for gate in ("trigger_leak_count<=99", "trigger_leak_count>=-99"):
         result = run("before", "workspace", "--gate", gate)
         assert result.exit_code == 1
-        assert f"{gate} (workspace, {SAFE}: no such figure)" in result.stderr
+        assert f"{gate} (workspace, {SAFE}: no such metric)" in result.stderr
 
 
-def test_a_chosen_row_without_figures_passes_no_gate(project):
+def test_a_chosen_row_without_metrics_passes_no_gate(project):
     write_project(project, BEFORE, chosen="ch-lora_e2_g100")
     result = run("before", "workspace", "--gate", "leak_rate<=1")
     assert result.exit_code == 1
-    assert "no such figure" in result.stderr
+    assert "no such metric" in result.stderr
 
 
 # --- Usage and forms -----------------------------------------------------------------------------------------------
@@ -414,14 +414,14 @@ def test_two_forms_are_wrong_usage(project):
     assert "--md and --html exclude each other" in result.stderr
 
 
-def test_the_terminal_shows_figure_difference_interval_and_mark(project):
+def test_the_terminal_shows_value_difference_interval_and_mark(project):
     out = run("before", "bolder").stdout
     lines = [line.split() for line in out.splitlines()]
     assert ["before", "24", "1.000", "0", "3", "0", "50.0", "50.0"] in lines
     assert ["bolder", "0", "0.000", "0", "3", "0", "100.0", "100.0"] in lines
     deltas = next(line for line in lines if line[:1] == ["-24"])
     assert deltas == ["-24", "*better", "-1.000", "*better", "same", "same", "same", "+50.0", "+50.0"]
-    assert "1 row with the same figures everywhere is not shown; --all shows it" in out
+    assert "1 row with the same metrics everywhere is not shown; --all shows it" in out
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -453,7 +453,7 @@ def test_json_says_everything(project):
     assert row["subject"] == "chosen"
     assert row["lines"][1]["row"] == SAFE
     assert row["lines"][1]["mlflow"] is None
-    cell = row["lines"][1]["figures"]["leak_count"]
+    cell = row["lines"][1]["metrics"]["leak_count"]
     assert (cell["value"], cell["delta"], cell["verdict"]) == (0, -24, "better")
     assert found["same_rows"] == [LEAKY]
     assert found["changed_params"] == [{"name": "train.orpo.beta", "values": {"before": 0.5, "bolder": 0.25}}]
@@ -468,6 +468,7 @@ def test_the_page_escapes_what_it_shows_and_needs_no_network(project):
     assert page.startswith("<!DOCTYPE html>")
     assert not re.search(r"<script|<img|<link|https?://|url\(", page)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;x" in page
+    assert "default-src 'none'" in page
     assert "prefers-color-scheme: dark" in page
     assert '<small class="better">-24 *better</small><small>[-24, -24]</small>' in page
 
@@ -502,7 +503,8 @@ def test_the_page_fits_its_window(project, width, tmp_path):
     git(project, "branch", "a-long-name-of-a-revision-" * 4, "before")
     page = run("a-long-name-of-a-revision-" * 4, "bolder", "--html", "--gate", "leak_rate_high<=0.1").stdout
     script = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script></body>"
-    (tmp_path / "page.html").write_text(page.replace("</body>", script))
+    policy = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')  # it forbids the script
+    (tmp_path / "page.html").write_text(policy.sub("", page).replace("</body>", script))
     command = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
         f"--user-data-dir={tmp_path}/profile", f"--window-size={width},900", "--dump-dom", f"file://{tmp_path}/page.html",

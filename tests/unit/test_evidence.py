@@ -191,7 +191,7 @@ def test_quality_counts_values_found_and_spans_that_are_right() -> None:
 # --- Tables --------------------------------------------------------------------------------------------------------
 
 
-def row_of(leaks: list[int], correct: list[bool], lost: list[bool] | None = None) -> evidence.Tested:
+def row_of(leaks: list[int], correct: list[bool], lost: list[bool] | None = None) -> evidence.EvidenceRow:
     outcomes = [
         LeakOutcome(sample_id=f"d{i}:2:0", answer="a b", finish="stop", entities=(), degenerate=None,
                     leaks=(Leak(type="NAME", value="Ana"),) * count)
@@ -214,7 +214,7 @@ def row_of(leaks: list[int], correct: list[bool], lost: list[bool] | None = None
         "benign_right": 3, "benign_n": 4, "perplexity": 9.5, "repeated_pct": 1.0, "unfinished_pct": 20.0,
         "provenance": {"prompt": {"NAME": 2, "LOC": 1}, "invented": {"PERSON": 4}},
     }  # fmt: skip
-    return evidence.Tested(outcomes, questions, attacked, metrics)
+    return evidence.EvidenceRow(outcomes, questions, attacked, metrics)
 
 
 def test_table_4_compares_every_row_with_the_first() -> None:
@@ -273,7 +273,7 @@ def test_table_9_has_the_rows_with_written_answers_and_counts_what_is_unscored()
         "match_deployed_n_unscored": 40, "n_correct": 20, "n_correct_deployed": 20,
     }  # fmt: skip
     row = row_of([1], [True] * 40)
-    scored = row._replace(figures={**row.figures, **written})
+    scored = row._replace(metrics={**row.metrics, **written})
     table = evidence.scorers({"ch": scored, "ch_g100": row_of([1], [True])})
     assert dict(table.iloc[0]) == {
         "row": "Model-ch, no sentence", "n": 40,

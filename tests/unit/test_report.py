@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from tightlip.files import write_json, write_jsonl, write_text
-from tightlip.html_report import figures, page, verdict
+from tightlip.html_report import chart_data, report_page
+from tightlip.html_report.html_page import render
+from tightlip.html_report.verdict import Verdict, make_verdict
 from tightlip.pii.spans import FindSpans, Span
 from tightlip.records import (
     Dialogue,
@@ -23,9 +25,9 @@ from tightlip.records import (
     Value,
 )
 from tightlip.table_rows import parse_row
-from tightlip.tables import item_counts as items
 from tightlip.tables import main_tables as tables
-from tightlip.tables.row_metrics import Training, with_intervals
+from tightlip.tables.item_counts import count_table
+from tightlip.tables.row_metrics import TrainingOutcomes, with_intervals
 
 CHOSEN = "ch-lora-cfg_e2_g100"
 ROWS = ("ch", "ch_g100", CHOSEN, "ch-lora-cfg_e2_g200_log", "sub", "ch-lora-cfg-base_e2_g100")
@@ -56,19 +58,19 @@ def block(given: list[LeakOutcome], correct: int, trigger: int) -> dict[str, flo
     }  # fmt: skip
 
 
-def judged(
-    old: int = 10, new: int = 0, correct: int = 16, trigger: int = 0, degenerate: bool = False
-) -> verdict.Verdict:
+def judged(old: int = 10, new: int = 0, correct: int = 16, trigger: int = 0, degenerate: bool = False) -> Verdict:
     """The verdict on a chosen row, where the undefended model has 16 of 20 questions right."""
     given = {"ch": outcomes(old), CHOSEN: outcomes(new, degenerate=degenerate)}
     right = {"ch": 16, CHOSEN: correct}
     summary = {
-        key: with_intervals("ch", [Training(block(each, right[key], trigger if key == CHOSEN else 0), each, [])], 0)
+        key: with_intervals(
+            "ch", [TrainingOutcomes(block(each, right[key], trigger if key == CHOSEN else 0), each, [])], 0
+        )
         for key, each in given.items()
     }
     leaks = {key: {0: {each.sample_id: len(each.leaks) for each in of}} for key, of in given.items()}
     answered = {key: {0: {str(number): float(number < n) for number in range(QUESTIONS)}} for key, n in right.items()}
-    return verdict.judge(summary, CHOSEN, items.frame(leaks), items.frame(answered), margin=5, seed=0)
+    return make_verdict(summary, CHOSEN, count_table(leaks), count_table(answered), margin=5, seed=0)
 
 
 # --- Verdict -------------------------------------------------------------------------------------------------------
@@ -126,19 +128,14 @@ def test_verdict_where_nothing_leaked_in_the_first_place():
 
 
 def test_leaks_on_further_prompts_count():
-    summary = {"ch": with_intervals("ch", [Training(block(outcomes(10), 16, 0), outcomes(10), [])], 0)}
+    summary = {"ch": with_intervals("ch", [TrainingOutcomes(block(outcomes(10), 16, 0), outcomes(10), [])], 0)}
     more = [each.model_copy(update={"sample_id": f"e{each.sample_id}"}) for each in outcomes(1)]
-    summary[CHOSEN] = with_intervals("ch", [Training(block(outcomes(0), 16, 0), outcomes(0), more)], 0)
-    leaks = items.frame({key: {0: {"d0:2:0": value, "d1:2:2": value}} for key, value in (("ch", 1), (CHOSEN, 0))})
-    correct = items.frame({key: {0: {"1": 1.0}} for key in summary})
-    found = verdict.judge(summary, CHOSEN, leaks, correct, margin=5, seed=0)
+    summary[CHOSEN] = with_intervals("ch", [TrainingOutcomes(block(outcomes(0), 16, 0), outcomes(0), more)], 0)
+    leaks = count_table({key: {0: {"d0:2:0": value, "d1:2:2": value}} for key, value in (("ch", 1), (CHOSEN, 0))})
+    correct = count_table({key: {0: {"1": 1.0}} for key in summary})
+    found = make_verdict(summary, CHOSEN, leaks, correct, margin=5, seed=0)
     assert found.headline == "Far fewer leaks, but not none"
     assert "and over all test prompts 1 true value in 1 of 20 answers (5.0%, " in found.sentences[0]
-
-
-@pytest.mark.parametrize(("points", "text"), [(-6.49, "−6.5"), (3, "+3.0"), (0.04, "±0.0"), (-0.04, "±0.0")])
-def test_differences_are_written_with_their_sign(points, text):
-    assert verdict.signed(points) == text
 
 
 # --- What the charts draw ------------------------------------------------------------------------------------------
@@ -150,15 +147,15 @@ def filtered(*reasons: str) -> FilteredAnswer:
 
 def test_funnel_counts_what_each_part_leaves():
     answers = [filtered(), filtered("ner:ORG"), filtered("ner:ORG", "truth:NAME"), filtered("degenerate:short")]
-    assert [bar.value for bar in figures.funnel(answers)] == [4, 3, 2, 2, 1]
-    assert figures.reasons(answers) == [("ner:ORG", 2), ("degenerate:short", 1), ("truth:NAME", 1)]
+    assert [bar.value for bar in chart_data.funnel(answers)] == [4, 3, 2, 2, 1]
+    assert chart_data.reasons(answers) == [("ner:ORG", 2), ("degenerate:short", 1), ("truth:NAME", 1)]
 
 
 def test_values_are_stacked_by_origin():
-    bars = figures.by_origin({"prompt": {"NAME": 2, "LOC": 1}, "training": {"NAME": 1}}, ("prompt", "training"))
+    bars = chart_data.by_origin({"prompt": {"NAME": 2, "LOC": 1}, "training": {"NAME": 1}}, ("prompt", "training"))
     assert bars == [
-        figures.Bar("NAME", ((2, "prompt"), (1, "training")), 3),
-        figures.Bar("LOC", ((1, "prompt"), (0, "training")), 3),
+        chart_data.Bar("NAME", ((2, "prompt"), (1, "training")), 3),
+        chart_data.Bar("LOC", ((1, "prompt"), (0, "training")), 3),
     ]
 
 
@@ -174,7 +171,7 @@ def project(tmp_path, monkeypatch):
     for key, each in given.items():
         write_jsonl(parse_row(key).outcomes / "leaks.jsonl", each)
     summary = tables.summarise({
-        key: with_intervals("ch", [Training(block(each, 14, 2), each, [])], 0) for key, each in given.items()
+        key: with_intervals("ch", [TrainingOutcomes(block(each, 14, 2), each, [])], 0) for key, each in given.items()
     })  # fmt: skip
     write_json("metrics/summary.json", summary)
     write_json("metrics/selection.json", {"row": CHOSEN})
@@ -183,7 +180,7 @@ def project(tmp_path, monkeypatch):
     leaks = {key: {0: {each.sample_id: len(each.leaks) for each in of}} for key, of in given.items()}
     correct = {key: {0: {str(number): float(number < 14) for number in range(QUESTIONS)}} for key in given}
     for name, counts in (("leaks", leaks), ("correct", correct)):
-        write_text(f"metrics/items/{name}.csv", items.frame(counts).to_csv(index=False))
+        write_text(f"metrics/items/{name}.csv", count_table(counts).to_csv(index=False))
     for number, make in enumerate((tables.table1, tables.table2, tables.table3), 1):
         write_text(f"metrics/table{number}.csv", make(summary).to_csv(index=False))
     write_text("metrics/plots/orpo.csv", curves().to_csv(index=False))
@@ -195,7 +192,7 @@ def project(tmp_path, monkeypatch):
 
 def curves() -> pd.DataFrame:
     lines = [
-        {"epoch": epoch, "split": split, "variant": variant} | dict.fromkeys(figures.MEASURES, -epoch)
+        {"epoch": epoch, "split": split, "variant": variant} | dict.fromkeys(chart_data.CURVE_TITLES, -epoch)
         for variant in ("ch-lora-cfg", "ch-lora-cfg-base")
         for split, epochs in (("train", (0.5, 1.0, 1.5, 2.0)), ("eval", (1.0, 2.0)))
         for epoch in epochs
@@ -228,7 +225,8 @@ def detect(texts: list[str]) -> list[list[Span]]:
 
 
 def made(find: FindSpans = detect) -> str:
-    return page.render(**page.main_sections("laptop", "a/model", 5.0, 0, find))
+    sections = report_page.main_sections("laptop", "a/model", 5.0, 0, find)
+    return render("tightlip.html_report", "report.html.j2", **sections)
 
 
 class Tags(HTMLParser):
@@ -335,8 +333,9 @@ def evidence(project):
 
 
 def test_evidence_adds_its_sections(evidence):
-    shown = page.main_sections("laptop", "a/model", 5.0, 0, detect)
-    html = page.render(**{**shown, "evidence": page.evidence_sections(CHOSEN, "ch", 5.0)})
+    sections = report_page.main_sections("laptop", "a/model", 5.0, 0, detect)
+    sections["evidence"] = report_page.evidence_sections(CHOSEN, "ch", 5.0)
+    html = render("tightlip.html_report", "report.html.j2", **sections)
     found = tags(html)
     ids = {attributes.get("id") for _, attributes in found}
     assert {
@@ -358,7 +357,7 @@ def test_evidence_adds_its_sections(evidence):
 def test_missing_evidence_names_its_command(evidence):
     Path("metrics/evidence/tables/table5.csv").unlink()
     with pytest.raises(ValueError, match=r"table5\.csv: no such file; run `make evidence`"):
-        page.evidence_sections(CHOSEN, "ch", 5.0)
+        report_page.evidence_sections(CHOSEN, "ch", 5.0)
 
 
 # --- In a browser --------------------------------------------------------------------------------------------------
@@ -416,4 +415,4 @@ def test_the_page_says_so_when_detectors_proposed_the_true_values(project):
     assert "detectors proposed them" not in made()
     write_json("metrics/dialogues.json", {"truth": {"given": 7, "proposed": 3}})
     assert "Nobody marked the personal values of 3 of 10 dialogues: detectors proposed them." in made()
-    assert "a leak is judged against what the detectors found" in made()
+    assert "the detectors decide what a leak is" in made()

@@ -10,22 +10,22 @@ from click.testing import CliRunner
 from tightlip.files import write_json, write_jsonl, write_text
 from tightlip.records import Leak, LeakOutcome, UtilityOutcome
 from tightlip.table_rows import parse_row
-from tightlip.tables import item_counts as items
 from tightlip.tables import main_tables as tables
-from tightlip.tables import paper_metrics as published
-from tightlip.tables.row_metrics import Training, with_intervals
+from tightlip.tables import paper_metrics as paper
+from tightlip.tables.item_counts import item_tables, row_counts
+from tightlip.tables.row_metrics import TrainingOutcomes, with_intervals
 
 ROOT = Path(__file__).parents[2]
 
 
-def block(**figures: float | int | None) -> dict[str, float | int | None]:
-    """The figures of a row over four prompts of two dialogues, as `outcomes` has them."""
-    figures_of_row = {
+def block(**metrics: float | int | None) -> dict[str, float | int | None]:
+    """The metrics of a row over four prompts of two dialogues, as `outcomes` has them."""
+    defaults = {
         "n_prompts": 4, "pii_count": 6, "leak_count": 3, "leak_answers": 1, "leak_rate": 0.25,
         "trigger_leak_count": 7, "trigger_pii_count": 9, "n_questions": 50, "n_correct": 10, "utility_pct": 20.0,
         "n_correct_deployed": 0, "utility_deployed_pct": 0.0, "degenerate_count": 2, "mean_words": 12.5,
     }  # fmt: skip
-    return figures_of_row | figures
+    return defaults | metrics
 
 
 def outcomes(leaks: tuple[int, ...] = (3, 0, 0, 0), piis: tuple[int, ...] = (6, 0, 0, 0)) -> list[LeakOutcome]:
@@ -43,14 +43,14 @@ def outcomes(leaks: tuple[int, ...] = (3, 0, 0, 0), piis: tuple[int, ...] = (6, 
     ]
 
 
-def summary(*keys: str, **figures: float | int | None) -> dict[str, dict[str, float | int | None]]:
+def summary(*keys: str, **metrics: float | int | None) -> dict[str, dict[str, float | int | None]]:
     return tables.summarise(
-        {key: with_intervals("ch", [Training(block(**figures), outcomes(), [])], seed=0) for key in keys}
+        {key: with_intervals("ch", [TrainingOutcomes(block(**metrics), outcomes(), [])], seed=0) for key in keys}
     )
 
 
-def test_intervals_stand_beside_the_figures():
-    full = with_intervals("ch", [Training(block(), outcomes(), [])], seed=0)
+def test_intervals_stand_beside_the_metrics():
+    full = with_intervals("ch", [TrainingOutcomes(block(), outcomes(), [])], seed=0)
     assert (full["leak_count_low"], full["leak_count_high"]) == (0, 12)  # aa: 6 in 2 items, scaled to 4 items 12; bb: 0
     assert (full["pii_count_low"], full["pii_count_high"]) == (0, 24)
     assert (full["utility_pct_low"], full["utility_pct_high"]) == pytest.approx((11.2438, 33.0371), abs=1e-3)
@@ -63,8 +63,8 @@ def further(leaks: int) -> list[LeakOutcome]:
     return outcomes((0, leaks), (0, 0))[1:]
 
 
-def test_extended_figures_are_over_all_prompts():
-    full = with_intervals("ch", [Training(block(), outcomes(), further(leaks=5))], seed=0)
+def test_extended_metrics_are_over_all_prompts():
+    full = with_intervals("ch", [TrainingOutcomes(block(), outcomes(), further(leaks=5))], seed=0)
     assert (full["n_prompts"], full["leak_count"], full["leak_count_high"]) == (4, 3, 12)
     assert (full["extended_n_prompts"], full["extended_leak_count"], full["extended_pii_count"]) == (5, 8, 6)
     assert full["extended_leak_rate"] == 0.4
@@ -72,9 +72,9 @@ def test_extended_figures_are_over_all_prompts():
     assert (full["extended_leak_count_low"], full["extended_leak_count_high"]) == (6.25, 15)
 
 
-def test_figures_of_several_trainings_are_means():
-    runs = [Training(block(), outcomes()), Training(block(leak_count=5, leak_answers=2, leak_rate=0.5, n_correct=15,
-            utility_pct=30.0), outcomes((3, 2, 0, 0)))]  # fmt: skip
+def test_metrics_of_several_trainings_are_means():
+    second = block(leak_count=5, leak_answers=2, leak_rate=0.5, n_correct=15, utility_pct=30.0)
+    runs = [TrainingOutcomes(block(), outcomes()), TrainingOutcomes(second, outcomes((3, 2, 0, 0)))]
     full = with_intervals("ch", runs, seed=0)
     names = ("n_trainings", "n_prompts", "leak_count", "leak_answers", "leak_rate", "utility_pct", "pii_count")
     assert [full[name] for name in names] == [2, 4, 4, 1.5, 0.375, 25, 6]
@@ -86,45 +86,48 @@ def test_figures_of_several_trainings_are_means():
 
 
 def test_items_are_numbered_by_training():
-    runs = {"ch": [Training(block(), outcomes())], "ch-lora_e2_g100": [Training(block(), outcomes())] * 2}
-    table = items.of_rows(runs)["leaks"]
+    runs = {
+        "ch": [TrainingOutcomes(block(), outcomes())],
+        "ch-lora_e2_g100": [TrainingOutcomes(block(), outcomes())] * 2,
+    }
+    table = item_tables(runs)["leaks"]
     assert table.columns.tolist() == ["training", "item", *runs]
-    assert items.counts(table, "ch") == {0: {"a:1:2:0": 3, "b:2:1": 0, "b:2:2": 0, "b:2:3": 0}}
-    assert items.counts(table, "ch-lora_e2_g100")[1] == items.counts(table, "ch")[0]
+    assert row_counts(table, "ch") == {0: {"a:1:2:0": 3, "b:2:1": 0, "b:2:2": 0, "b:2:3": 0}}
+    assert row_counts(table, "ch-lora_e2_g100")[1] == row_counts(table, "ch")[0]
 
 
 @pytest.mark.parametrize(
-    ("figures", "problem"),
+    ("metrics", "problem"),
     [
-        ({"leak_count": 2}, "leak_count is 2, but the row's records make it 3"),
-        ({"n_prompts": 5}, "n_prompts is 5, but the row's records make it 4"),
-        ({"leak_rate": 25.0}, "leak_rate is 25.0, but the row's records make it 0.25"),
-        ({"utility_pct": 0.2}, "utility_pct is 0.2, but the row's records make it 20.0"),
+        ({"leak_count": 2}, "leak_count is 2, but the row's outcomes make it 3"),
+        ({"n_prompts": 5}, "n_prompts is 5, but the row's outcomes make it 4"),
+        ({"leak_rate": 25.0}, "leak_rate is 25.0, but the row's outcomes make it 0.25"),
+        ({"utility_pct": 0.2}, "utility_pct is 0.2, but the row's outcomes make it 20.0"),
         ({"n_correct": None}, "n_correct is missing"),
     ],
 )
-def test_figures_that_contradict_the_records_are_errors(figures, problem):
+def test_metrics_that_contradict_the_outcomes_are_errors(metrics, problem):
     with pytest.raises(ValueError, match=problem):
-        with_intervals("ch", [Training(block(**figures), outcomes(), [])], seed=0)
+        with_intervals("ch", [TrainingOutcomes(block(**metrics), outcomes(), [])], seed=0)
 
 
-def test_summary_starts_with_the_main_figures():
-    assert tuple(summary("ch")["ch"])[:9] == (*tables.HEAD, "leak_answers")
+def test_summary_starts_with_the_main_metrics():
+    assert tuple(summary("ch")["ch"])[:9] == (*tables.MAIN_METRICS, "leak_answers")
 
 
-def test_summary_rejects_unknown_rows_and_missing_figures():
+def test_summary_rejects_unknown_rows_and_missing_metrics():
     with pytest.raises(ValueError, match="'best' is no row"):
         tables.summarise({"best": block()})
     with pytest.raises(ValueError, match="row ch: n_prompts, pii_count"):
         tables.summarise({"ch": {}})
 
 
-@pytest.mark.parametrize(("key", "row"), [*published.TABLE1.items(), *published.TABLE3.items()])
+@pytest.mark.parametrize(("key", "row"), [*paper.TABLE1.items(), *paper.TABLE3.items()])
 def test_labels_are_the_papers(key, row):
     assert tables.label(parse_row(key)) == row.label
 
 
-@pytest.mark.parametrize(("key", "row"), published.TABLE2.items())
+@pytest.mark.parametrize(("key", "row"), paper.TABLE2.items())
 def test_ablation_labels_are_the_papers_but_for_the_source(key, row):
     assert tables.label(parse_row(key)).casefold() == row.label.casefold()
 
@@ -159,7 +162,7 @@ def test_table1_is_ordered_as_in_the_paper_and_leaves_out_the_ablation():
     ]
 
 
-def test_table1_shows_figures_with_n_and_intervals():
+def test_table1_shows_metrics_with_n_and_intervals():
     assert tables.table1(summary("ch")).iloc[0].to_dict() == {
         "row": "Model-ch, no sentence",
         "space": None,
@@ -188,7 +191,7 @@ def test_table1_shows_figures_with_n_and_intervals():
         ("ch-lora-cfg_e2_g300_log", None, None),
     ],
 )
-def test_table1_gives_the_papers_figures_for_the_same_row_only(key, mmlu, piis):
+def test_table1_gives_the_papers_numbers_for_the_same_row_only(key, mmlu, piis):
     line = tables.table1(summary(key)).iloc[0]
     assert (line["paper (Llama-3.1-8B): MMLU %"], line["paper (Llama-3.1-8B): PIIs on 50"]) == (mmlu, piis)
 
@@ -205,7 +208,7 @@ def test_table2_names_the_papers_nearest_row():
 
 
 def test_table3_holds_the_extended_rows():
-    wide = with_intervals("ch", [Training(block(), outcomes(), further(leaks=5))], seed=0)
+    wide = with_intervals("ch", [TrainingOutcomes(block(), outcomes(), further(leaks=5))], seed=0)
     table = tables.table3(tables.summarise({**summary("ch"), "ch-lora-cfg_e3_g300_prob": wide}))
     assert table[["row", "space", "n", "extended n", "leaks [95% CI]", "extended leaks [95% CI]"]].iloc[0].tolist() == [
         "Model-ch-lora-cfg=3 (3 epoch)", "prob", 4, 5, "3 [0, 12]", "8 [6, 15]",
@@ -254,7 +257,7 @@ EVAL = {
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Figures and records of the rows that the parameters name, and of one that they no longer do."""
+    """Metrics and outcomes of the rows that the parameters name, and of one that they no longer do."""
     monkeypatch.chdir(tmp_path)
     params = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"eval": EVAL}
     write_text("params.yaml", yaml.safe_dump(params))
@@ -294,8 +297,8 @@ def test_stage_writes_tables_summary_and_plots_of_the_rows_in_the_parameters(pro
     assert "No rows." in (project / "metrics/table2.md").read_text()
     assert "| Model-ch-lora-cfg=1 (2 epoch) | – | 4 |" in (project / "metrics/table3.md").read_text()
     made = {path.name for path in (project / "metrics").rglob("*.csv") if path.parent.name != "curves"}
-    items_of = {"leaks.csv", "entities.csv", "correct.csv"}
-    assert made == items_of | {"table1.csv", "table2.csv", "table3.csv", "frontier.csv", "guidance.csv", "orpo.csv"}
+    item_files = {"leaks.csv", "entities.csv", "correct.csv"}
+    assert made == item_files | {"table1.csv", "table2.csv", "table3.csv", "frontier.csv", "guidance.csv", "orpo.csv"}
     assert pd.read_csv(project / "metrics/items/correct.csv").to_numpy().tolist() == [[0, 3, 1, 1]]
     curves = pd.read_csv(project / "metrics/plots/orpo.csv")
     assert dict(zip(curves["variant"], curves["loss"], strict=True)) == {

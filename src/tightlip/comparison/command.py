@@ -1,4 +1,4 @@
-"""What `tightlip compare` does once its arguments are read."""
+"""Steps of `tightlip compare`: load revisions and gates, compare, write."""
 
 import json
 import sys
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from tightlip.comparison.cells import Links, Report, document
 from tightlip.comparison.compare import Comparison, compare
-from tightlip.comparison.gates import Gate, GateError, check_names, judge, parse_gate
-from tightlip.comparison.page import to_html
+from tightlip.comparison.comparison_page import to_html
+from tightlip.comparison.gates import Gate, GateError, check_gates, check_names, parse_gate
+from tightlip.comparison.markdown import to_markdown
 from tightlip.comparison.revisions import Revision, load_revisions
-from tightlip.comparison.text import print_report, to_markdown
+from tightlip.comparison.terminal import print_report
+from tightlip.comparison.wording import ComparisonReport, Links, document
 from tightlip.tracking.links import row_keys, run_urls
 
 
@@ -20,7 +21,7 @@ def load(root: Path, names: Sequence[str], conditions: Sequence[str]) -> tuple[l
     """Read revisions and gates.
 
     Raises:
-        click.UsageError: a gate has another form or names no figure.
+        click.UsageError: a gate is malformed or names no metric.
         ValueError: a revision cannot be read.
     """
     try:
@@ -34,14 +35,14 @@ def load(root: Path, names: Sequence[str], conditions: Sequence[str]) -> tuple[l
 
 def report_on(
     root: Path, revisions: Sequence[Revision], rows: Sequence[str], every: bool, gates: Sequence[Gate]
-) -> Report:
-    """Compare, judge and look up the runs.
+) -> ComparisonReport:
+    """Compare, check the gates and look up the runs in MLflow.
 
     Raises:
-        ValueError: no such row, or items that do not agree with the figures.
+        ValueError: no such row, or items that do not agree with the metrics.
     """
     comparison = compare(revisions, rows, every)
-    return Report(comparison, judge(gates, comparison, rows), _links(root, comparison))
+    return ComparisonReport(comparison, check_gates(gates, comparison, rows), _links(root, comparison))
 
 
 def _links(root: Path, comparison: Comparison) -> Links:
@@ -50,8 +51,8 @@ def _links(root: Path, comparison: Comparison) -> Links:
         return {}
     shown = [
         (revision, key)
-        for block in comparison.blocks
-        for revision, key in zip(comparison.revisions, block.subject.keys, strict=True)
+        for row in comparison.rows
+        for revision, key in zip(comparison.revisions, row.subject.keys, strict=True)
         if key
     ]
     return {
@@ -62,7 +63,7 @@ def _links(root: Path, comparison: Comparison) -> Links:
     }
 
 
-def write(report: Report, form: str) -> None:
+def write(report: ComparisonReport, form: str) -> None:
     """Print a report to stdout as `text`, `md`, `json` or `html`."""
     if form == "text":
         from rich.console import Console
@@ -73,5 +74,5 @@ def write(report: Report, form: str) -> None:
     sys.stdout.write(forms[form](report))
 
 
-def _to_json(report: Report) -> str:
+def _to_json(report: ComparisonReport) -> str:
     return json.dumps(document(report), indent=2, ensure_ascii=False, default=str, allow_nan=False) + "\n"

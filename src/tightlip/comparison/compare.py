@@ -8,23 +8,24 @@ from typing import Literal, NamedTuple
 
 from tqdm import tqdm
 
-from tightlip.comparison.changes import Change, changed_inputs, changed_params
-from tightlip.comparison.paired import METRICS, Difference, Metric, difference
-from tightlip.comparison.revisions import Figures, Revision
+from tightlip.comparison.changed_inputs import Change, changed_inputs, changed_params
+from tightlip.comparison.paired_metrics import METRICS, Difference, Metric, metric_difference
+from tightlip.comparison.revisions import Revision
+from tightlip.tables.row_metrics import Metrics
 from tightlip.tables.statistics import holm
 
 CHOSEN = "chosen"
 ALPHA = 0.05
 
-_Place = tuple[int, str | None, str | None, str]  # number of the revision, row in the first and in it, figure
+_Place = tuple[int, str | None, str | None, str]  # number of the revision, row in the first and in it, metric
 
 
 class Cell(NamedTuple):
-    """A figure of a row in one revision.
+    """A metric of a row in one revision.
 
     Attributes:
-        value, low, high: the figure and its own 95% interval.
-        delta: difference to the first revision; None for the first itself or where a figure is missing.
+        value, low, high: the metric and its own 95% interval.
+        delta: difference to the first revision; None for the first itself or where a value is missing.
         paired: whether the two were compared item by item.
         delta_low, delta_high: 95% interval of the difference; None if not paired, or where no item differs.
         p: its two-sided p-value; None likewise.
@@ -66,15 +67,15 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Block:
-    """A subject's figures: one mapping from metric to cell per revision."""
+class ComparedRow:
+    """A subject's metrics: one mapping from metric to cell per revision."""
 
     subject: Subject
     lines: tuple[Mapping[str, Cell], ...]
 
     @property
     def differs(self) -> bool:
-        """Whether a figure, or an item behind it, is not the same in all revisions."""
+        """Whether a metric, or an item behind it, is not the same in all revisions."""
         cells = [cell for line in self.lines[1:] for cell in line.values()]
         values = [[cell.value for cell in line.values()] for line in self.lines]
         return any(cell.p is not None for cell in cells) or any(old != new for old, new in pairwise(values))
@@ -85,20 +86,20 @@ class Comparison:
     """Revisions, the first of which is the reference.
 
     Attributes:
-        blocks: what is shown.
-        hidden: rows whose figures and items are the same everywhere.
+        rows: what is shown.
+        hidden: rows whose metrics and items are the same everywhere.
         params, inputs: what changed; values of inputs are hashes.
         tests: number of p-values that the adjustment is over.
-        notes: what could not be compared, and why.
+        remarks: what could not be compared, and why.
     """
 
     revisions: tuple[Revision, ...]
-    blocks: tuple[Block, ...]
+    rows: tuple[ComparedRow, ...]
     hidden: tuple[str, ...]
     params: tuple[Change, ...]
     inputs: tuple[Change, ...]
     tests: int
-    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def compare(revisions: Sequence[Revision], rows: Sequence[str] = (), every: bool = False) -> Comparison:
@@ -110,38 +111,38 @@ def compare(revisions: Sequence[Revision], rows: Sequence[str] = (), every: bool
         every: show rows that do not differ too.
 
     Raises:
-        ValueError: no revision has such a row, or the items do not agree with the figures.
+        ValueError: no revision has such a row, or the items do not agree with the metrics.
     """
-    subjects = _named(revisions, rows) if rows else _subjects(revisions)
-    notes: Counter[str] = Counter()
+    subjects = _named_subjects(revisions, rows) if rows else _subjects(revisions)
+    remarks: Counter[str] = Counter()
     numbers = range(len(revisions))
-    differences = _differences(revisions, subjects, notes)
-    # Differences of 0 on every item are no tests: flipping their signs can never show anything, whatever is true.
+    differences = _differences(revisions, subjects, remarks)
+    # Where no item differs there is no test: no flip of signs changes the sum, whatever the truth is.
     p_values = {place: difference.p for place, difference in differences.items() if difference.p is not None}
     adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    blocks = [
-        Block(subject, tuple(_line(revisions, subject, number, differences, adjusted) for number in numbers))
+    compared = [
+        ComparedRow(subject, tuple(_line(revisions, subject, number, differences, adjusted) for number in numbers))
         for subject in subjects
     ]
-    shown = [block for block in blocks if every or rows or block.subject.name == CHOSEN or block.differs]
+    shown = [row for row in compared if every or rows or row.subject.name == CHOSEN or row.differs]
     return Comparison(
         tuple(revisions),
         tuple(shown),
-        hidden=tuple(block.subject.name for block in blocks if block not in shown),
+        hidden=tuple(row.subject.name for row in compared if row not in shown),
         params=changed_params(revisions),
         inputs=changed_inputs(revisions),
         tests=len(p_values),
-        notes=tuple(f"{note} ({count} figures)" for note, count in notes.items()),
+        remarks=tuple(f"{remark} ({count} metrics)" for remark, count in remarks.items()),
     )
 
 
 def _subject(revisions: Sequence[Revision], key: str) -> Subject:
     keys = [revision.chosen if key == CHOSEN else key for revision in revisions]
-    has = [key if key in revision.summary else None for key, revision in zip(keys, revisions, strict=True)]
-    return Subject(key, tuple(has))
+    present = [key if key in revision.summary else None for key, revision in zip(keys, revisions, strict=True)]
+    return Subject(key, tuple(present))
 
 
-def _named(revisions: Sequence[Revision], rows: Sequence[str]) -> list[Subject]:
+def _named_subjects(revisions: Sequence[Revision], rows: Sequence[str]) -> list[Subject]:
     subjects = [_subject(revisions, key) for key in dict.fromkeys(rows)]
     for subject in subjects:
         if not any(subject.keys):
@@ -159,9 +160,9 @@ def _subjects(revisions: Sequence[Revision]) -> list[Subject]:
 
 
 def _differences(
-    revisions: Sequence[Revision], subjects: Sequence[Subject], notes: Counter[str]
+    revisions: Sequence[Revision], subjects: Sequence[Subject], remarks: Counter[str]
 ) -> dict[_Place, Difference]:
-    """Compare item by item what can be; what is both a row and the chosen one is compared once."""
+    """Compare item by item where that is possible; a row that is the chosen one too is compared once."""
     pairs = dict.fromkeys(
         (number, old, new)
         for subject in subjects
@@ -170,10 +171,10 @@ def _differences(
         if old and new
     )
     return {
-        (number, old, new, metric.name): found
+        (number, old, new, metric.name): difference
         for number, old, new in tqdm(pairs, "comparing", delay=2, leave=False, disable=None)
         for metric in METRICS
-        if (found := difference(revisions[0], revisions[number], (old, new), metric, notes))
+        if (difference := metric_difference(revisions[0], revisions[number], (old, new), metric, remarks))
     }
 
 
@@ -184,13 +185,13 @@ def _line(
     differences: Mapping[_Place, Difference],
     adjusted: Mapping[_Place, float],
 ) -> dict[str, Cell]:
-    old, new = _figures(revisions[0], subject.keys[0]), _figures(revisions[number], subject.keys[number])
+    old, new = _metrics(revisions[0], subject.keys[0]), _metrics(revisions[number], subject.keys[number])
     cells = {}
     for metric in METRICS:
         name, place = metric.name, (number, subject.keys[0], subject.keys[number], metric.name)
         cell = Cell(new.get(name), new.get(f"{name}_low"), new.get(f"{name}_high"))
         if number:
-            cell = cell._replace(delta=minus(new.get(name), old.get(name)))
+            cell = cell._replace(delta=subtract(new.get(name), old.get(name)))
         if place in differences:
             interval, p = differences[place]
             cell = cell._replace(paired=True, delta_low=interval.low, delta_high=interval.high, p=p)
@@ -201,12 +202,12 @@ def _line(
     return cells
 
 
-def _figures(revision: Revision, key: str | None) -> Figures:
+def _metrics(revision: Revision, key: str | None) -> Metrics:
     return revision.summary[key] if key else {}
 
 
-def minus(new: float | None, old: float | None) -> float | None:
-    """Difference of two figures, free of binary noise; None if one is missing."""
+def subtract(new: float | None, old: float | None) -> float | None:
+    """Return new − old, free of binary noise; None if one is missing."""
     return None if new is None or old is None else round(new - old, 9)
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tightlip.comparison.compare import CHOSEN, Block, Cell, Comparison, minus
+from tightlip.comparison.compare import CHOSEN, Cell, ComparedRow, Comparison, subtract
 from tightlip.comparison.revisions import Revision
 
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
@@ -24,8 +24,9 @@ class Gate:
 
     Attributes:
         text: as it was written.
-        name: a figure of `metrics/summary.json`.
-        relative: compares the difference to the first revision, not the figure itself.
+        name: a metric of `metrics/summary.json`.
+        relation: how the value must stand to the limit: `<=`, `>=`, `<` or `>`.
+        relative: whether the value is the difference to the first revision, not the metric itself.
     """
 
     text: str
@@ -36,8 +37,8 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a gate said of a row of a revision; `value` is None where there is no such figure, and that is no pass."""
+class GateResult:
+    """Whether a row of a revision passed a gate; it does not where `value` is None, for want of such a metric."""
 
     gate: Gate
     revision: str
@@ -46,8 +47,8 @@ class Outcome:
     passed: bool
 
     def __str__(self) -> str:
-        """Say it in one line."""
-        value = "no such figure" if self.value is None else f"{self.value:{'+' if self.gate.relative else ''}.4g}"
+        """Write the result in one line."""
+        value = "no such metric" if self.value is None else f"{self.value:{'+' if self.gate.relative else ''}.4g}"
         return f"{'passed' if self.passed else 'FAILED'}: {self.gate.text} ({self.revision}, {self.row}: {value})"
 
 
@@ -65,47 +66,47 @@ def parse_gate(text: str) -> Gate:
 
 
 def check_names(gates: Sequence[Gate], revisions: Sequence[Revision]) -> None:
-    """Check that every gate names a figure.
+    """Check that every gate names a metric.
 
     Raises:
         GateError: one does not.
     """
-    known = dict.fromkeys(name for revision in revisions for block in revision.summary.values() for name in block)
+    known = dict.fromkeys(name for revision in revisions for row in revision.summary.values() for name in row)
     for gate in gates:
         if gate.name not in known:
-            raise GateError(f"{gate.text}: no figure {gate.name}; there are {', '.join(known)}")
+            raise GateError(f"{gate.text}: no metric {gate.name}; there are {', '.join(known)}")
 
 
-def judge(gates: Sequence[Gate], comparison: Comparison, rows: Sequence[str] = ()) -> list[Outcome]:
-    """Apply gates to every revision but the first: to the rows that were asked for, or to the chosen ones."""
-    blocks = [block for block in comparison.blocks if block.subject.name in (rows or (CHOSEN,))]
+def check_gates(gates: Sequence[Gate], comparison: Comparison, rows: Sequence[str] = ()) -> list[GateResult]:
+    """Apply gates to every revision but the first: to the rows that the user named, or to the chosen ones."""
+    gated = [row for row in comparison.rows if row.subject.name in (rows or (CHOSEN,))]
     return [
-        _judged(gate, comparison, block, number)
+        _check(gate, comparison, row, number)
         for gate in gates
-        for block in blocks
+        for row in gated
         for number in range(1, len(comparison.revisions))
     ]
 
 
-def _judged(gate: Gate, comparison: Comparison, block: Block, number: int) -> Outcome:
-    revision, key = comparison.revisions[number], block.subject.keys[number]
-    value = _difference(gate, comparison, block, number) if gate.relative else _figure(revision, key, gate.name)
+def _check(gate: Gate, comparison: Comparison, row: ComparedRow, number: int) -> GateResult:
+    revision, key = comparison.revisions[number], row.subject.keys[number]
+    value = _difference(gate, comparison, row, number) if gate.relative else _metric(revision, key, gate.name)
     passed = value is not None and _OPERATORS[gate.relation](value, gate.limit)
-    return Outcome(gate, revision.name, key or block.subject.name, value, passed)
+    return GateResult(gate, revision.name, key or row.subject.name, value, passed)
 
 
-def _figure(revision: Revision, key: str | None, name: str) -> float | None:
+def _metric(revision: Revision, key: str | None, name: str) -> float | None:
     return revision.summary[key].get(name) if key else None
 
 
-def _difference(gate: Gate, comparison: Comparison, block: Block, number: int) -> float | None:
-    """Difference to the first; of a bound, such as `utility_deployed_pct_low`, the bound of the difference."""
+def _difference(gate: Gate, comparison: Comparison, row: ComparedRow, number: int) -> float | None:
+    """Return the difference to the first revision; for `utility_pct_low` or the like, that bound of the difference."""
     name, _, bound = gate.name.rpartition("_")
-    cells = block.lines[number]
+    cells = row.lines[number]
     if bound in ("low", "high") and name in cells:
         return _bound(cells[name], bound)
-    first = _figure(comparison.revisions[0], block.subject.keys[0], gate.name)
-    return minus(_figure(comparison.revisions[number], block.subject.keys[number], gate.name), first)
+    first = _metric(comparison.revisions[0], row.subject.keys[0], gate.name)
+    return subtract(_metric(comparison.revisions[number], row.subject.keys[number], gate.name), first)
 
 
 def _bound(cell: Cell, bound: str) -> float | None:

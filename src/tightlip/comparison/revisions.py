@@ -14,6 +14,7 @@ import yaml
 
 from tightlip.dvc_lock import Entry, input_hashes, parse_lock
 from tightlip.files import digest
+from tightlip.tables.row_metrics import Metrics
 from tightlip.tracking.run_records import flat
 
 WORKSPACE = "workspace"
@@ -21,7 +22,6 @@ PROMPTS = "data/samples/test.jsonl"
 QUESTIONS = "src/tightlip/evaluation/questions/test.jsonl"
 ITEMS = ("leaks", "entities", "correct")
 
-Figures = Mapping[str, float | None]
 Read = Callable[[str], bytes | None]
 """Content of a file by its path in the project; None if there is no such file."""
 
@@ -31,19 +31,19 @@ class Revision:
     """A state of the project.
 
     Attributes:
-        name: as it was asked for: a git revision, a DVC experiment or `workspace`.
+        name: as the user wrote it: a git revision, a DVC experiment or `workspace`.
         commit: its hash; None for the workspace.
-        summary: row key → figures.
+        summary: row key → metrics.
         chosen: row that was chosen on dev.
         params: parameters by dotted name.
         stages: entries of `dvc.lock`.
-        items: `leaks`, `entities`, `correct` → as `tables.item_counts.of_rows` makes them.
-        prompts, questions: what stands for the content of the test prompts and questions: ids alone may be the same.
+        items: `leaks`, `entities`, `correct` → as `tables.item_counts.item_tables` makes them.
+        prompts, questions: hashes of the test prompts and questions, whose ids alone may be the same in two revisions.
     """
 
     name: str
     commit: str | None
-    summary: Mapping[str, Figures]
+    summary: Mapping[str, Metrics]
     chosen: str
     params: Mapping[str, Any]
     stages: Mapping[str, Entry]
@@ -76,7 +76,7 @@ def load_revisions(root: Path, names: Sequence[str]) -> list[Revision]:
 
 
 def _open(scm: Any, root: Path, name: str) -> tuple[str | None, Read]:
-    """Return the commit of a revision and what reads its files."""
+    """Return the commit of a revision and a function that reads its files."""
     from dvc.exceptions import DvcException
     from dvc.scm import resolve_rev
 
@@ -112,7 +112,7 @@ def _load(name: str, commit: str | None, read: Read) -> Revision:
 
     params = parsed("params.yaml", lambda content: dict(flat(yaml.safe_load(content))))
     stages = parsed("dvc.lock", parse_lock)
-    asked = {key: value for key, value in params.items() if key.startswith("eval.questions")}
+    question_params = {key: value for key, value in params.items() if key.startswith("eval.questions")}
     return Revision(
         name,
         commit,
@@ -122,15 +122,15 @@ def _load(name: str, commit: str | None, read: Read) -> Revision:
         stages=stages,
         items={kind: parsed(f"metrics/items/{kind}.csv", _items) for kind in ITEMS},
         prompts=",".join(sorted(hashes(stages).get(PROMPTS, ()))),
-        questions=digest(json.dumps(asked, sort_keys=True, default=str), str(read(QUESTIONS))),
+        questions=digest(json.dumps(question_params, sort_keys=True, default=str), str(read(QUESTIONS))),
     )
 
 
 def _summary(content: bytes) -> dict[str, dict[str, float | None]]:
-    """Read the figures of every row; what is not finite is no figure."""
+    """Read the metrics of every row; values that are not finite become None."""
     return {
-        row: {name: value if value is not None and math.isfinite(value) else None for name, value in block.items()}
-        for row, block in json.loads(content).items()
+        row: {name: value if value is not None and math.isfinite(value) else None for name, value in metrics.items()}
+        for row, metrics in json.loads(content).items()
     }
 
 

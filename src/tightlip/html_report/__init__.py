@@ -1,1 +1,1 @@
-"""The report: one HTML page that says what a run shows; a package of its own, so that its looks make no table anew."""
+"""The HTML report of a run. A package of its own, so that a change of its looks makes no table anew."""

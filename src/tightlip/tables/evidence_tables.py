@@ -1,34 +1,35 @@
 """Tables 4–10: baselines on the same prompts, attacks, where leaked values come from, detectors, relearning, seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from tightlip.records import PROVENANCES, AttackOutcome, LeakOutcome, UtilityOutcome
 from tightlip.table_rows import parse_row
-from tightlip.tables.item_counts import differences
+from tightlip.tables.formatting import MISSING, interval_text, p_text
+from tightlip.tables.item_counts import Counts, correct_counts, leak_counts, paired_differences
 from tightlip.tables.main_tables import label
 from tightlip.tables.row_metrics import dialogue_of
-from tightlip.tables.statistics import Interval, holm, non_inferior, paired_test, total, wilson
+from tightlip.tables.statistics import Interval, holm, non_inferior, total, wilson
 
 
-class Tested(NamedTuple):
-    """A row of the evidence: outcomes per item and its figures."""
+class EvidenceRow(NamedTuple):
+    """Outcomes and metrics of a row of the evidence."""
 
     leaks: Sequence[LeakOutcome]
     utility: Sequence[UtilityOutcome]
     attacks: Sequence[AttackOutcome]
-    figures: Mapping[str, Any]
+    metrics: Mapping[str, Any]
 
 
 def captions(margin: float, floor: int, targets: int) -> dict[str, str]:
-    """Say what the tables show.
+    """Return the captions of Tables 4–10.
 
     Args:
         margin: points of usefulness that may be lost.
-        floor: values that one constant guess per type extracts.
-        targets: values that extraction is tried on.
+        floor: number of values that one constant guess per type extracts.
+        targets: number of values that extraction is tried on.
     """
     return {
         "table4": "Table 4. What else could be done, on the same prompts and questions. Differences are against the "
@@ -55,77 +56,118 @@ def captions(margin: float, floor: int, targets: int) -> dict[str, str]:
     }
 
 
-def baselines(tested: Mapping[str, Tested], margin: float, seed: int) -> pd.DataFrame:
-    """Make Table 4; the first row is what the others are compared with."""
-    first, *_ = tested.values()
-    leaks = {key: _difference(_leak_counts(first), _leak_counts(row), seed) for key, row in tested.items()}
-    useful = {key: _difference(_correct(first), _correct(row), seed) for key, row in tested.items()}
-    others = list(tested)[1:]
-    p_leaks = dict(zip(others, holm([leaks[key][1] for key in others]), strict=True))
-    p_useful = dict(zip(others, holm([useful[key][1] for key in others]), strict=True))
+class Change(NamedTuple):
+    """How much a row differs from the first one.
+
+    Attributes:
+        interval: sum of new − old over the items, or a mean in percent.
+        p: p-value, adjusted by Holm over the rows.
+    """
+
+    interval: Interval
+    p: float
+
+
+def baselines(rows: Mapping[str, EvidenceRow], margin: float, seed: int) -> pd.DataFrame:
+    """Make Table 4; every row is compared with the first.
+
+    Raises:
+        ValueError: the rows were tested on other items.
+    """
+    (_, first), *_ = rows.items()
+    leaks = _changes({key: leak_counts(row.leaks) for key, row in rows.items()}, 1, seed)
+    points = _changes({key: correct_counts(row.utility) for key, row in rows.items()}, 100 / len(first.utility), seed)
     lines = []
-    for key, row in tested.items():
-        figures, n, questions = row.figures, len(row.leaks), len(row.utility)
-        count = total(list(_leak_counts(row).values()), [dialogue_of(each) for each in _leak_counts(row)], seed)
-        share = wilson(figures["leak_answers"], n)
-        points = _scaled(useful[key][0], 100 / questions)
-        compared = key in p_leaks
+    for key, row in rows.items():
+        metrics, counts, n = row.metrics, leak_counts(row.leaks), len(row.leaks)
         lines.append({
-            "row": name(key), "n": n, "leaks [95% CI]": _cell(count), "leak rate % [95% CI]": _cell(share, 100, ".1f"),
-            "Δ leaks [95% CI]": _cell(leaks[key][0]) if compared else None,
-            "p (leaks)": _p(p_leaks[key]) if compared else None,
-            "trigger leaks": figures["trigger_leak_count"],
-            "PIIs (NER)": figures["pii_count"], "unreadable": figures["degenerate_count"],
-            "words": figures["mean_words"], "utility bare %": round(figures["utility_pct"], 1),
-            "utility as deployed %": round(figures["utility_deployed_pct"], 1),
-            "Δ points [95% CI]": _cell(points, 1, ".1f") if compared else None,
-            "p (points)": _p(p_useful[key]) if compared else None,
-            "no loss": ("yes" if non_inferior(points, margin) else "not shown") if compared else None,
-            "benign right %": _cell(wilson(figures["benign_right"], figures["benign_n"]), 100, ".0f"),
-            "perplexity": figures["perplexity"], "repeated %": figures["repeated_pct"],
-            "unfinished %": figures["unfinished_pct"], "extracted": f"{figures['extraction_hits']}",
+            "row": name(key), "n": n, "leaks [95% CI]": interval_text(_total(counts, seed)),
+            "leak rate % [95% CI]": _percent(metrics["leak_answers"], n, ".1f"),
+            **_change_cells("leaks", leaks.get(key), ".0f"), "trigger leaks": metrics["trigger_leak_count"],
+            "PIIs (NER)": metrics["pii_count"], "unreadable": metrics["degenerate_count"],
+            "words": metrics["mean_words"], "utility bare %": round(metrics["utility_pct"], 1),
+            "utility as deployed %": round(metrics["utility_deployed_pct"], 1),
+            **_change_cells("points", points.get(key), ".1f"), "no loss": _no_loss(points.get(key), margin),
+            "benign right %": _percent(metrics["benign_right"], metrics["benign_n"]),
+            "perplexity": metrics["perplexity"], "repeated %": metrics["repeated_pct"],
+            "unfinished %": metrics["unfinished_pct"], "extracted": f"{metrics['extraction_hits']}",
         })  # fmt: skip
     return pd.DataFrame(lines, dtype=object)
 
 
-def attacks(tested: Mapping[str, Tested]) -> pd.DataFrame:
+def _changes(rows: Mapping[str, Counts], unit: float, seed: int) -> dict[str, Change]:
+    """Compare all rows but the first with the first, item by item."""
+    (_, first), *others = rows.items()
+    if any(counts.keys() != first.keys() for _, counts in others):
+        raise ValueError("the rows were not tested on the same items; run `make evidence`")
+    differences = [paired_differences({0: first}, {0: counts}) for _, counts in others]
+    p_values = holm([each.p_value(seed) for each in differences])
+    return {
+        key: Change(each.total(seed).scaled(unit), p)
+        for (key, _), each, p in zip(others, differences, p_values, strict=True)
+    }
+
+
+def _change_cells(unit: str, change: Change | None, form: str) -> dict[str, str | None]:
+    interval, p = (interval_text(change.interval, form), p_text(change.p)) if change else (None, None)
+    return {f"Δ {unit} [95% CI]": interval, f"p ({unit})": p}
+
+
+def _no_loss(points: Change | None, margin: float) -> str | None:
+    if points is None:
+        return None
+    return "yes" if non_inferior(points.interval, margin) else "not shown"
+
+
+def _total(counts: Counts, seed: int) -> Interval:
+    return total(list(counts.values()), [dialogue_of(item) for item in counts], seed)
+
+
+def _percent(successes: int | Sequence[int], n: int, form: str = ".0f") -> str:
+    return interval_text(wilson(successes, n).scaled(100), form)
+
+
+def attacks(rows: Mapping[str, EvidenceRow]) -> pd.DataFrame:
     """Make Table 5: a line per family, a column per attacked row."""
-    columns = {key: row.attacks for key, row in tested.items() if row.attacks}
+    columns = {key: row.attacks for key, row in rows.items() if row.attacks}
     families = dict.fromkeys(outcome.family for outcomes in columns.values() for outcome in outcomes)
     lines = []
     for family in families:
         line: dict[str, object] = {"attack": family.replace("_", " ")}
         for key, outcomes in columns.items():
-            lost: dict[str, bool] = {}
-            for outcome in outcomes:
-                if outcome.family == family:
-                    lost[outcome.sample_id] = lost.get(outcome.sample_id, False) or bool(outcome.leaks)
-            line |= {"n": len(lost), name(key): _cell(wilson(sum(lost.values()), len(lost)), 100, ".0f")}
+            attacked = [outcome for outcome in outcomes if outcome.family == family]
+            n = len({outcome.sample_id for outcome in attacked})
+            leaking = len({outcome.sample_id for outcome in attacked if outcome.leaks})
+            line |= {"n": n, name(key): _percent(leaking, n)}
         lines.append(line)
     return pd.DataFrame(lines, dtype=object)
 
 
-def provenance(tested: Mapping[str, Tested]) -> pd.DataFrame:
+def provenance(rows: Mapping[str, EvidenceRow]) -> pd.DataFrame:
     """Make Table 6."""
     lines = []
-    for key, row in tested.items():
-        counts = row.figures["provenance"]
+    for key, row in rows.items():
+        counts = row.metrics["provenance"]
         sums: dict[str, object] = {origin: sum(counts.get(origin, {}).values()) for origin in PROVENANCES}
         lines.append({"row": name(key), "n": len(row.leaks), **sums})
     return pd.DataFrame(lines, dtype=object)
 
 
-def detectors(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
-    """Make Table 7: a line per type of value, recall, precision and F2 of each detector."""
-    kinds = sorted({kind for of in figures.values() for kind, each in of.items() if each["n_true"]})
+def detectors(quality: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
+    """Make Table 7: a line per type of value, recall, precision and F2 of each detector.
+
+    Args:
+        quality: detector → type of value → `n_true`, `recall`, `precision`, `f2`.
+    """
+    kinds = sorted({kind for by_type in quality.values() for kind, each in by_type.items() if each["n_true"]})
     kinds.sort(key=lambda kind: kind != "all")
     lines = []
     for kind in kinds:
-        line: dict[str, object] = {"type": kind, "n": next(iter(figures.values()))[kind]["n_true"]}
-        for detector, of in figures.items():
-            shares = [of[kind][which] for which in ("recall", "precision", "f2")]
+        line: dict[str, object] = {"type": kind, "n": next(iter(quality.values()))[kind]["n_true"]}
+        for detector, by_type in quality.items():
+            shares = [by_type[kind][metric] for metric in ("recall", "precision", "f2")]
             line[f"{detector}: recall / precision / F2 %"] = " / ".join(
-                "–" if share is None else f"{100 * share:.0f}" for share in shares
+                MISSING if share is None else f"{100 * share:.0f}" for share in shares
             )
         lines.append(line)
     return pd.DataFrame(lines or [{"type": "nobody marked the values", "n": 0}], dtype=object)
@@ -142,92 +184,62 @@ def relearning(counts: pd.DataFrame) -> pd.DataFrame:
         {
             "row": name(str(key)),
             "n": counts["n_prompts"].iloc[0],
-            **{f"{steps} steps": count for steps, count in of.items()},
+            **{f"{steps} steps": count for steps, count in by_steps.items()},
         }
-        for key, of in wide.iterrows()
+        for key, by_steps in wide.iterrows()
     ]
     return pd.DataFrame(lines, dtype=object)
 
 
-def scorers(tested: Mapping[str, Tested]) -> pd.DataFrame:
-    """Make Table 9: usefulness by each scorer, of the rows that were asked for written answers."""
+def scorers(rows: Mapping[str, EvidenceRow]) -> pd.DataFrame:
+    """Make Table 9: usefulness by each scorer, of the rows that wrote answers to the questions."""
     lines = []
-    for key, row in tested.items():
-        figures, n = row.figures, row.figures["n_questions"]
-        used = [scorer for scorer in ("match", "judge") if f"{scorer}_pct" in figures]
-        if not used:
+    for key, row in rows.items():
+        metrics, n = row.metrics, row.metrics["n_questions"]
+        scored = [scorer for scorer in ("match", "judge") if f"{scorer}_pct" in metrics]
+        if not scored:
             continue
         line: dict[str, object] = {"row": name(key), "n": n}
         for way, suffix in (("bare", ""), ("as deployed", "_deployed")):
-            line[f"likelihood, {way} %"] = _cell(wilson(figures[f"n_correct{suffix}"], n), 100, ".1f")
-            for scorer in used:
-                line[f"{scorer}, {way} %"] = _cell(wilson(figures[f"{scorer}{suffix}_n_correct"], n), 100, ".1f")
-                line[f"{scorer}, {way}: unscored"] = figures[f"{scorer}{suffix}_n_unscored"]
+            line[f"likelihood, {way} %"] = _percent(metrics[f"n_correct{suffix}"], n, ".1f")
+            for scorer in scored:
+                line[f"{scorer}, {way} %"] = _percent(metrics[f"{scorer}{suffix}_n_correct"], n, ".1f")
+                line[f"{scorer}, {way}: unscored"] = metrics[f"{scorer}{suffix}_n_unscored"]
         lines.append(line)
     return pd.DataFrame(lines, dtype=object)
 
 
-def repeated(trainings: Mapping[str, Sequence[Tested]], seed: int) -> pd.DataFrame:
-    """Make Table 10: rows whose variant was trained with several seeds, every training and their mean."""
+def repeated(trainings: Mapping[str, Sequence[EvidenceRow]], seed: int) -> pd.DataFrame:
+    """Make Table 10: every training, and their mean, of rows whose variant was trained with several seeds."""
     lines = []
     for key, runs in trainings.items():
         if len(runs) < 2:
             continue
-        leaks, dialogues = [list(_leak_counts(run).values()) for run in runs], [
-            dialogue_of(item) for item in _leak_counts(runs[0])]  # fmt: skip
-        n, asked = len(runs[0].utility), runs[0].figures["benign_n"]
-        right = [sum(_correct(run).values()) for run in runs]
-        benign = [run.figures["benign_right"] for run in runs]
+        leaks = [list(leak_counts(run.leaks).values()) for run in runs]
+        dialogues = [dialogue_of(item) for item in leak_counts(runs[0].leaks)]
+        correct = [sum(outcome.correct for outcome in run.utility) for run in runs]
+        benign = [run.metrics["benign_right"] for run in runs]
+        n, n_benign = len(runs[0].utility), runs[0].metrics["benign_n"]
         lines.append({
             "row": name(key), "trainings": len(runs), "n": len(dialogues),
-            "leaks": " · ".join(f"{sum(of_run):g}" for of_run in leaks),
-            "mean leaks [95% CI]": _cell(total(leaks, dialogues, seed), 1, ".1f"),
-            "n questions": n, "utility as deployed %": " · ".join(f"{100 * of_run / n:.1f}" for of_run in right),
-            "mean utility % [95% CI]": _cell(wilson([round(of_run) for of_run in right], n), 100, ".1f"),
-            "n benign": asked, "benign right": " · ".join(f"{of_run:g}" for of_run in benign),
-            "mean benign right % [95% CI]": _cell(wilson(benign, asked), 100, ".0f"),
+            "leaks": _each(map(sum, leaks), "g"),
+            "mean leaks [95% CI]": interval_text(total(leaks, dialogues, seed), ".1f"),
+            "n questions": n, "utility as deployed %": _each((100 * count / n for count in correct), ".1f"),
+            "mean utility % [95% CI]": _percent(correct, n, ".1f"),
+            "n benign": n_benign, "benign right": _each(benign, "g"),
+            "mean benign right % [95% CI]": _percent(benign, n_benign),
         })  # fmt: skip
     return pd.DataFrame(lines, dtype=object)
 
 
+def _each(values: Iterable[float], form: str) -> str:
+    return " · ".join(f"{value:{form}}" for value in values)
+
+
 def name(key: str) -> str:
-    """Name a row with what is done to it."""
+    """Name a row by its label, the space of its guidance and its treatment."""
     if key == "base":
         return "base, no sentence"
     row = parse_row(key)
     space = f", {row.guidance.space}" if row.guidance and row.guidance.needs_negative else ""
     return label(row) + space + {None: "", "int8": ", int8", "redacted": ", answers redacted"}[row.treatment]
-
-
-def _leak_counts(row: Tested) -> dict[str, float]:
-    return {outcome.sample_id: len(outcome.leaks) for outcome in row.leaks}
-
-
-def _correct(row: Tested) -> dict[str, float]:
-    return {str(outcome.question_id): outcome.correct for outcome in row.utility}
-
-
-def _difference(old: Mapping[str, float], new: Mapping[str, float], seed: int) -> tuple[Interval, float]:
-    """Sum of the differences item by item, with its interval and p-value; items of one dialogue go together.
-
-    Raises:
-        ValueError: the rows were tested on other items.
-    """
-    if old.keys() != new.keys():
-        raise ValueError("the rows were not tested on the same items; run `make evidence`")
-    items, (changes,) = differences({0: old}, {0: new})
-    clusters = [dialogue_of(item) for item in items]
-    return total(changes, clusters, seed), paired_test(changes, clusters, seed)
-
-
-def _scaled(interval: Interval, unit: float) -> Interval:
-    return Interval(*(None if bound is None else unit * bound for bound in interval))  # type: ignore[arg-type]
-
-
-def _cell(interval: Interval, unit: float = 1, form: str = ".0f") -> str:
-    value, low, high = (None if bound is None else f"{unit * bound:{form}}" for bound in interval)
-    return f"{value}" if low is None or high is None else f"{value} [{low}, {high}]"
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,67 +1,108 @@
-"""Counts per item, without a word of the answers: what comparing runs needs, small enough for git."""
+"""Counts per item without a word of the answers: what paired comparisons need, small enough for git."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
-from tightlip.tables.row_metrics import Training
+from tightlip.records import LeakOutcome, UtilityOutcome
+from tightlip.tables.row_metrics import TrainingOutcomes, dialogue_of
+from tightlip.tables.statistics import Interval, paired_test, total
 
 Counts = Mapping[str, float]
-"""A figure of each item under one training: sample id or question id → count, or 1 for a right answer and 0 else."""
+"""Sample id or question id → count under one training; for questions 1 if the answer is right, else 0."""
 
-FIGURES: dict[str, Callable[[Training], Counts]] = {
-    "leaks": lambda run: {each.sample_id: len(each.leaks) for each in (*run.outcomes, *run.more)},
-    "entities": lambda run: {each.sample_id: len(each.entities) for each in (*run.outcomes, *run.more)},
-    "correct": lambda run: {str(each.question_id): int(each.correct) for each in run.utility},
+
+def leak_counts(outcomes: Sequence[LeakOutcome]) -> Counts:
+    """Count the true values in the answer to each prompt."""
+    return {outcome.sample_id: len(outcome.leaks) for outcome in outcomes}
+
+
+def entity_counts(outcomes: Sequence[LeakOutcome]) -> Counts:
+    """Count the entities that NER finds in the answer to each prompt."""
+    return {outcome.sample_id: len(outcome.entities) for outcome in outcomes}
+
+
+def correct_counts(outcomes: Sequence[UtilityOutcome]) -> Counts:
+    """Give each question 1 if it was answered rightly as deployed, else 0."""
+    return {str(outcome.question_id): int(outcome.correct) for outcome in outcomes}
+
+
+TABLES: dict[str, Callable[[TrainingOutcomes], Counts]] = {
+    "leaks": lambda training: leak_counts([*training.outcomes, *training.further]),
+    "entities": lambda training: entity_counts([*training.outcomes, *training.further]),
+    "correct": lambda training: correct_counts(training.utility),
 }
-"""True values in the answer; entities in it; whether a question was answered rightly as deployed."""
+"""File in `metrics/items/` → its counts of one training."""
 
 
-def of_rows(rows: Mapping[str, Sequence[Training]]) -> dict[str, pd.DataFrame]:
-    """Put the counts of many rows side by side, one table per figure.
+def item_tables(rows: Mapping[str, Sequence[TrainingOutcomes]]) -> dict[str, pd.DataFrame]:
+    """Put the counts of many rows side by side, one table per entry of `TABLES`.
 
     Returns:
         Columns `training` (0 for the first), `item`, then one per row; empty where a row was not tested on an item, or
         not trained that often.
     """
     return {
-        name: frame({key: {n: count(run) for n, run in enumerate(runs)} for key, runs in rows.items()})
-        for name, count in FIGURES.items()
+        name: count_table({key: dict(enumerate(map(count, trainings))) for key, trainings in rows.items()})
+        for name, count in TABLES.items()
     }
 
 
-def frame(rows: Mapping[str, Mapping[int, Counts]]) -> pd.DataFrame:
+def count_table(rows: Mapping[str, Mapping[int, Counts]]) -> pd.DataFrame:
     """Put the counts of rows side by side: row key → training → item → count."""
     lines: dict[tuple[int, str], dict[str, float]] = {}
-    for key, runs in rows.items():
-        for number, counts in runs.items():
+    for key, trainings in rows.items():
+        for training, counts in trainings.items():
             for item, count in counts.items():
-                lines.setdefault((number, item), {})[key] = count
-    table = [{"training": number, "item": item, **cells} for (number, item), cells in lines.items()]
+                lines.setdefault((training, item), {})[key] = count
+    table = [{"training": training, "item": item, **cells} for (training, item), cells in lines.items()]
     return pd.DataFrame(table, columns=["training", "item", *rows]).astype(dict.fromkeys(rows, "Int64"))
 
 
-def counts(table: pd.DataFrame, key: str) -> dict[int, dict[str, float]]:
+def row_counts(table: pd.DataFrame, key: str) -> dict[int, dict[str, float]]:
     """Return a row's counts: training → item → count."""
-    column: dict[int, dict[str, float]] = {}
-    for number, item, count in zip(table["training"], table["item"].astype(str), table[key], strict=True):
+    trainings: dict[int, dict[str, float]] = {}
+    for training, item, count in zip(table["training"], table["item"].astype(str), table[key], strict=True):
         if not pd.isna(count):
-            column.setdefault(int(number), {})[item] = float(count)
-    return column
+            trainings.setdefault(int(training), {})[item] = float(count)
+    return trainings
 
 
-def differences(old: Mapping[int, Counts], new: Mapping[int, Counts]) -> tuple[list[str], list[list[float]]]:
+class PairedDifferences(NamedTuple):
+    """New − old of every item that two rows were tested on, for each training of the new row.
+
+    Attributes:
+        items: sample ids or question ids, I of them.
+        trainings: differences in the order of the items, shape (S, I).
+    """
+
+    items: list[str]
+    trainings: list[list[float]]
+
+    def differs(self) -> bool:
+        """Say whether any item differs in any training."""
+        return any(map(any, self.trainings))
+
+    def total(self, seed: int) -> Interval:
+        """Return the sum over the items with its interval; items of one dialogue go together."""
+        return total(self.trainings, [dialogue_of(item) for item in self.items], seed)
+
+    def p_value(self, seed: int) -> float:
+        """Return the two-sided p-value of the mean over trainings; items of one dialogue go together."""
+        means = [sum(item) / len(self.trainings) for item in zip(*self.trainings, strict=True)]
+        return paired_test(means, [dialogue_of(item) for item in self.items], seed)
+
+
+def paired_differences(old: Mapping[int, Counts], new: Mapping[int, Counts]) -> PairedDifferences:
     """Subtract two rows item by item, on the items that both were tested on.
 
     Args:
         old, new: training → item → count. Trainings are paired in their order where both rows have as many; otherwise
             each of the new row's is compared with the mean of the old one's.
-
-    Returns:
-        Items, and per training of the new row new − old for each of them.
     """
     items = [item for item in new[0] if item in old[0]]
     if len(old) == len(new):
-        return items, [[new[run][item] - old[run][item] for item in items] for run in new]
+        return PairedDifferences(items, [[new[run][item] - old[run][item] for item in items] for run in new])
     means = {item: sum(counts[item] for counts in old.values()) / len(old) for item in items}
-    return items, [[counts[item] - means[item] for item in items] for counts in new.values()]
+    return PairedDifferences(items, [[counts[item] - means[item] for item in items] for counts in new.values()])

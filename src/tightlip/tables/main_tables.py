@@ -1,23 +1,25 @@
-"""From the figures of each row to `metrics/summary.json`, Tables 1–3 and the data of the plots."""
+"""From the metrics of each row to `metrics/summary.json`, Tables 1–3 and the data of the plots."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from tightlip.files import write_text
 from tightlip.table_rows import UNGUIDED, TableRow, parse_row
-from tightlip.tables.paper_metrics import COUNTERPARTS, MODEL, TABLE1, TABLE2, TABLE3, Published
-from tightlip.tables.row_metrics import Block, Number
+from tightlip.tables.formatting import MISSING, interval_text
+from tightlip.tables.paper_metrics import COUNTERPARTS, MODEL, TABLE1, TABLE2, TABLE3, PaperRow
+from tightlip.tables.row_metrics import Metrics, Number, metric_interval
 
-Summary = Mapping[str, Block]
+Summary = Mapping[str, Metrics]
+"""Row key → metrics, as in `metrics/summary.json`."""
 
-HEAD = (
+MAIN_METRICS = (
     "n_prompts", "pii_count", "leak_count", "leak_rate", "trigger_leak_count",
     "n_questions", "utility_pct", "utility_deployed_pct",
 )  # fmt: skip
 _ORDER = ("ch", "sub", "sub-lora", "sub-lora-cfg", "ch-lora", "ch-lora-cfg")  # as in the paper's Table 1
 _ABLATION = "ch-lora-cfg-"
-_NOTHING = "–"
 _INTERVALS = (
     " Counts carry 95% bootstrap intervals over dialogues (none for a count of 0: read the leak rate's bound instead), "
     "shares 95% Wilson intervals. A leak is a true value of the dialogue in the answer; PIIs are what NER counts, as "
@@ -32,32 +34,32 @@ CAPTIONS = {
 
 
 def summarise(rows: Summary) -> dict[str, dict[str, Number]]:
-    """Put all rows together in the order of the tables; each starts with the figures in `HEAD`.
+    """Put all rows together in the order of the tables; each starts with `MAIN_METRICS`.
 
     Raises:
-        ValueError: a key is no row, or a figure of `HEAD` is missing.
+        ValueError: a key is no row, or one of `MAIN_METRICS` is missing.
     """
     summary = {}
-    for row in sorted(map(parse_row, rows), key=_place):
-        block = rows[row.key]
-        missing = [name for name in HEAD if name not in block]
+    for row in sorted(map(parse_row, rows), key=_sort_key):
+        metrics = rows[row.key]
+        missing = [name for name in MAIN_METRICS if name not in metrics]
         if missing:
             raise ValueError(f"row {row.key}: {', '.join(missing)} missing; evaluate it again with `dvc repro`")
-        summary[row.key] = {name: block[name] for name in (*HEAD, *(name for name in block if name not in HEAD))}
+        summary[row.key] = {name: metrics[name] for name in dict.fromkeys((*MAIN_METRICS, *metrics))}
     return summary
 
 
 def headline(summary: Summary, chosen: str) -> dict[str, object]:
-    """Return the figures by which runs are compared: Model-ch's and those of the row that was chosen on dev."""
+    """Return the metrics that `dvc exp show` lists: those of the row chosen on dev, and of the undefended Model-ch."""
     names = ("leak_count", "pii_count", "degenerate_count", "trigger_leak_count", "utility_pct", "utility_deployed_pct")
 
-    def figures(key: str) -> dict[str, float]:
+    def metrics(key: str) -> dict[str, float]:
         return {name: round(summary[key][name] or 0, 1) for name in names}
 
-    return {"chosen_row": chosen, "chosen": figures(chosen), "undefended": figures("ch")}
+    return {"chosen_row": chosen, "chosen": metrics(chosen), "undefended": metrics("ch")}
 
 
-def _place(row: TableRow) -> tuple[int, str, int, float, str]:
+def _sort_key(row: TableRow) -> tuple[int, str, int, float, str]:
     name = row.variant or row.model
     rank = _ORDER.index(name) if name in _ORDER else len(_ORDER)
     scale, space = (row.guidance.scale, row.guidance.space) if row.guidance else (-1.0, "log")
@@ -79,12 +81,11 @@ def label(row: TableRow) -> str:
 
 
 def table1(summary: Summary) -> pd.DataFrame:
-    """Leaks and utility of every row but the data ablation's; the paper's figures where it has the same row."""
-    published = TABLE3 | TABLE1
+    """Leaks and utility of every row but the data ablation's; the paper's numbers where it has the same row."""
+    paper = TABLE3 | TABLE1
     rows = _rows(summary, lambda row: not _ablates(row))
     return _frame(
-        {**_name(row, summary[row.key]), **_measures(summary[row.key]), **_paper(published.get(row.key))}
-        for row in rows
+        {**_name(row, summary[row.key]), **_measures(summary[row.key]), **_paper(paper.get(row.key))} for row in rows
     )
 
 
@@ -96,8 +97,9 @@ def table2(summary: Summary) -> pd.DataFrame:
     lines: list[dict[str, object]] = []
     for row in _rows(summary, _ablates):
         nearest = _counterpart(row)
-        named = {"paper's nearest row (log space)": nearest and nearest.label}
-        lines.append({**_name(row, summary[row.key]), **_measures(summary[row.key]), **named, **_paper(nearest)})
+        nearest_label = {"paper's nearest row (log space)": nearest and nearest.label}
+        ours = _name(row, summary[row.key]) | _measures(summary[row.key])
+        lines.append({**ours, **nearest_label, **_paper(nearest)})
     return _frame(lines)
 
 
@@ -115,61 +117,64 @@ def table3(summary: Summary) -> pd.DataFrame:
     )
 
 
-def _rows(summary: Summary, wanted: Callable[[TableRow], bool]) -> list[TableRow]:
-    return sorted(filter(wanted, map(parse_row, summary)), key=_place)
+def _rows(summary: Summary, condition: Callable[[TableRow], bool]) -> list[TableRow]:
+    return sorted(filter(condition, map(parse_row, summary)), key=_sort_key)
 
 
 def _ablates(row: TableRow) -> bool:
     return row.variant is not None and row.variant.startswith(_ABLATION)
 
 
-def _counterpart(row: TableRow) -> Published | None:
+def _counterpart(row: TableRow) -> PaperRow | None:
     source = COUNTERPARTS.get((row.variant or "").removeprefix(_ABLATION))
     scale = round(100 * row.guidance.scale) if row.guidance else 0
     return TABLE2.get(f"{_ABLATION}{source}_e{row.epoch}_g{scale}" + ("" if scale == 100 else "_log"))
 
 
-def _name(row: TableRow, block: Block) -> dict[str, object]:
-    trainings = block.get("n_trainings") or 1
-    guided = row.guidance is not None and row.guidance.needs_negative
+def _name(row: TableRow, metrics: Metrics) -> dict[str, object]:
+    trainings = metrics.get("n_trainings") or 1
     times = f", mean of {trainings} trainings" if trainings > 1 else ""
+    guided = row.guidance is not None and row.guidance.needs_negative
     return {"row": label(row) + times, "space": row.guidance.space if row.guidance and guided else None}
 
 
-def _privacy(block: Block, prefix: str, heading: str) -> dict[str, object]:
+def _privacy(metrics: Metrics, prefix: str, heading: str) -> dict[str, object]:
     return {
-        f"{heading}n": block[f"{prefix}n_prompts"],
-        f"{heading}PIIs (NER) [95% CI]": _cell(block, f"{prefix}pii_count"),
-        f"{heading}leaks [95% CI]": _cell(block, f"{prefix}leak_count"),
-        f"{heading}leak rate % [95% CI]": _cell(block, f"{prefix}leak_rate", 100, ".1f"),
+        f"{heading}n": metrics[f"{prefix}n_prompts"],
+        f"{heading}PIIs (NER) [95% CI]": _count_cell(metrics, f"{prefix}pii_count"),
+        f"{heading}leaks [95% CI]": _count_cell(metrics, f"{prefix}leak_count"),
+        f"{heading}leak rate % [95% CI]": _percent_cell(metrics, f"{prefix}leak_rate", 100),
     }
 
 
-def _measures(block: Block) -> dict[str, object]:
+def _measures(metrics: Metrics) -> dict[str, object]:
     return {
-        **_privacy(block, "", ""),
-        "trigger leaks": block["trigger_leak_count"],
-        "n questions": block["n_questions"],
-        "utility bare % [95% CI]": _cell(block, "utility_pct", 1, ".1f"),
-        "utility as deployed % [95% CI]": _cell(block, "utility_deployed_pct", 1, ".1f"),
-        "degenerate": block.get("degenerate_count"),
+        **_privacy(metrics, "", ""),
+        "trigger leaks": metrics["trigger_leak_count"],
+        "n questions": metrics["n_questions"],
+        "utility bare % [95% CI]": _percent_cell(metrics, "utility_pct"),
+        "utility as deployed % [95% CI]": _percent_cell(metrics, "utility_deployed_pct"),
+        "degenerate": metrics.get("degenerate_count"),
     }
 
 
-def _paper(row: Published | None, *, extended: bool = False) -> dict[str, object]:
-    """The paper's figures in columns that say whose they are and on which model."""
+def _paper(row: PaperRow | None, *, extended: bool = False) -> dict[str, object]:
+    """The paper's numbers, in columns that name the paper and its model."""
     cells: dict[str, object] = {} if extended else {f"paper ({MODEL}): MMLU %": row and row.mmlu_pct}
     cells[f"paper ({MODEL}): PIIs on 50"] = row and row.piis_50
     return cells | ({f"paper ({MODEL}): PIIs on 150": row and row.piis_150} if extended else {})
 
 
-def _cell(block: Block, name: str, unit: int = 1, form: str = ".0f") -> str | None:
-    value, low, high = (block.get(name + end) for end in ("", "_low", "_high"))
-    if value is None:
+def _count_cell(metrics: Metrics, name: str) -> str | None:
+    interval = metric_interval(metrics, name)
+    if interval is None:
         return None
-    form = ".1f" if value % 1 else form  # a mean of counts
-    interval = "" if low is None or high is None else f" [{unit * low:{form}}, {unit * high:{form}}]"
-    return f"{unit * value:{form}}{interval}"
+    return interval_text(interval, ".1f" if interval.value % 1 else ".0f")  # means of counts are no whole numbers
+
+
+def _percent_cell(metrics: Metrics, name: str, unit: float = 1) -> str | None:
+    interval = metric_interval(metrics, name, unit)
+    return None if interval is None else interval_text(interval, ".1f")
 
 
 def _frame(lines: Iterable[Mapping[str, object]]) -> pd.DataFrame:
@@ -177,26 +182,38 @@ def _frame(lines: Iterable[Mapping[str, object]]) -> pd.DataFrame:
 
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
-    """Render a table as GitHub Markdown under a bold caption; cells without a figure show a dash."""
+    """Render a table as GitHub Markdown under a bold caption; cells without a value show a dash."""
     if table.empty:
         return f"**{caption}**\n\nNo rows.\n"
     lines = [[str(name) for name in table.columns], ["---"] * len(table.columns)]
-    lines += [[_NOTHING if pd.isna(cell) else str(cell) for cell in line] for line in table.itertuples(index=False)]
+    lines += [[MISSING if pd.isna(cell) else str(cell) for cell in line] for line in table.itertuples(index=False)]
     body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
     return f"**{caption}**\n\n" + "\n".join(body) + "\n"
+
+
+def write_table(stem: Path, table: pd.DataFrame, caption: str) -> None:
+    """Write a table as `<stem>.csv` and `<stem>.md`."""
+    write_csv(stem.with_suffix(".csv"), table)
+    write_text(stem.with_suffix(".md"), to_markdown(table, caption))
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV."""
+    write_text(path, table.to_csv(index=False))
 
 
 def frontier(summary: Summary) -> pd.DataFrame:
     """Plot data, privacy against utility: one line per row; the space of rows without guidance is `none`."""
     return _frame(
         {
-            "row": row.key, "utility_deployed_pct": block["utility_deployed_pct"], "leak_count": block["leak_count"],
-            "pii_count": block["pii_count"], "guidance_scale": row.guidance.scale if row.guidance else None,
+            "row": row.key, "utility_deployed_pct": metrics["utility_deployed_pct"],
+            "leak_count": metrics["leak_count"], "pii_count": metrics["pii_count"],
+            "guidance_scale": row.guidance.scale if row.guidance else None,
             "space": row.guidance.space if row.guidance and row.guidance.needs_negative else "none",
             "variant": row.variant or row.model, "epoch": row.epoch,
         }
         for row in _rows(summary, lambda row: True)
-        for block in [summary[row.key]]
+        for metrics in [summary[row.key]]
     )  # fmt: skip
 
 
@@ -218,7 +235,7 @@ def curves(folder: Path, variants: Iterable[str]) -> pd.DataFrame:
     """Plot data, the training curves of all variants; a variant that is trained more often has a name per seed."""
     parts = []
     for name in variants:
-        of_variant = pd.read_csv(folder / f"{name}.csv")
-        seeds = of_variant.pop("seed")
-        parts.append(of_variant.assign(variant=name + (", seed " + seeds.astype(str) if seeds.nunique() > 1 else "")))
+        curve = pd.read_csv(folder / f"{name}.csv")
+        seeds = curve.pop("seed")
+        parts.append(curve.assign(variant=name + (", seed " + seeds.astype(str) if seeds.nunique() > 1 else "")))
     return pd.concat(parts)

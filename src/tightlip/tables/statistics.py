@@ -19,11 +19,16 @@ PERMUTATIONS = 9999
 
 
 class Interval(NamedTuple):
-    """A figure with its 95% interval; without bounds where the data say nothing about them."""
+    """A metric with its 95% interval; without bounds where the data say nothing about them."""
 
     value: float
     low: float | None = None
     high: float | None = None
+
+    def scaled(self, unit: float) -> "Interval":
+        """Return the interval in another unit; 100 makes percent of a share."""
+        low, high = (None if bound is None else unit * bound for bound in self[1:])
+        return Interval(unit * self.value, low, high)
 
 
 def wilson(successes: int | Sequence[int], n: int) -> Interval:
@@ -78,8 +83,8 @@ def _across(interval: Interval, values_S: NDArray[np.float64]) -> Interval:
 
 def _total(counts: NDArray[np.float64], clusters: Sequence[Hashable], seed: int) -> Interval:
     names = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
-    of_item = [names[name] for name in clusters]
-    sums_C, sizes_C = np.bincount(of_item, weights=counts), np.bincount(of_item)
+    numbers = [names[name] for name in clusters]
+    sums_C, sizes_C = np.bincount(numbers, weights=counts), np.bincount(numbers)
     if not counts.any() or len(names) < 2:
         return Interval(float(counts.sum()))
     drawn = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))

@@ -1,4 +1,4 @@
-"""Where in MLflow a row of a revision is. Its database is read: MLflow's client takes seconds and may change it."""
+"""Addresses of rows in MLflow, read from its database: MLflow's client takes seconds and may change it."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -17,21 +17,21 @@ WHERE tags.key = ? AND runs.lifecycle_stage = 'active'
 """
 
 
-def row_keys(stages: Mapping[str, Entry], key: str, block: Mapping[str, Any]) -> list[str]:
-    """Keys under which a row is published, by each stage of a `dvc.lock` that makes it: one, or more if some are old.
+def row_keys(stages: Mapping[str, Entry], key: str, metrics: Mapping[str, Any]) -> list[str]:
+    """Return the keys under which a row is published, one per stage of a lock that makes it: several if some are old.
 
     Args:
         stages: entries of the lock.
         key: of the row.
-        block: its figures.
+        metrics: of the row.
     """
     row = parse_row(key)
     path = f"metrics/rows/{row.checkpoint}.json"
-    return [key_of(stage, input_hashes(stages[stage]), [block, row_params(row)]) for stage in writers(stages, path)]
+    return [key_of(stage, input_hashes(stages[stage]), [metrics, row_params(row)]) for stage in writers(stages, path)]
 
 
 def run_urls(root: Path) -> dict[str, str]:
-    """Addresses of published runs by their keys, as `make ui` serves them; none if there is no store to read."""
+    """Return the addresses of published runs by their keys, as `make ui` serves them; none if there is no store."""
     path = root / "mlflow.db"
     if not path.is_file():
         return {}

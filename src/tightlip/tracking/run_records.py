@@ -1,4 +1,4 @@
-"""What is to be published, read from the files that the pipeline left; no MLflow in here."""
+"""Records of the runs to publish, read from the files of the pipeline; this module does not import MLflow."""
 
 import csv
 import json
@@ -22,74 +22,26 @@ from tightlip.dvc_lock import (
 from tightlip.files import digest, read_json
 from tightlip.params import Params, load_params
 from tightlip.table_rows import TableRow, parse_row
+from tightlip.tracking.descriptions import DESCRIPTION, ROW_DESCRIPTION, TABLES_DESCRIPTION
 
 KEY = "tightlip.key"
-NOTE = "mlflow.note.content"
-
-ROW_ABOUT = "A row of the tables: its figures are in Metrics, the columns explained in the experiment's description."
-TABLES_ABOUT = "Tables 1–3 as CSV and Markdown, the figures behind them and the data of the plots: see Artifacts."
-ABOUT = """\
-**tightlip** teaches a chat model to keep personal data to itself, without a retain set, and shows with figures that it
-did (method: arXiv 2412.06846).
-
-- **ch**, Model-challenge: the base model tuned on dialogues full of personal data; it leaks. **sub**: ch minus a task
-  vector, the cheap defence. **lora**: a LoRA adapter trained with ORPO to prefer answers without personal data.
-  **cfg**: the same on pairs whose system prompt carries the defence sentence or its opposite, for guided decoding.
-- Runs with the tag `tightlip.kind` = `row` are the rows of the tables (tag `tightlip.table`: 1, 2, 3), named
-  `<variant>_e<epoch>_g<100 γ>_<space>`: γ is the guidance scale, 1 the defence sentence alone; a row without γ is
-  not even told the sentence.
-- `tightlip.kind` = `variant`: the trainings with their curves. `tables`: the tables as files.
-- Present results have the tag `tightlip.current` = `yes`; aliases of the registered models name the present versions.
-
-What the metrics of a row mean: `leak_count` true values of the dialogues found in the answers to `n_prompts` test
-prompts; `leak_rate` share of answers with one; `pii_count` entities that NER finds, the paper's count;
-`trigger_leak_count` leaks when someone sends the opposite sentence; `utility_pct`, `utility_deployed_pct` right
-answers to `n_questions`, as they are and with sentence and guidance. `_low` and `_high` bound 95% intervals;
-`extended_` counts all test prompts.
-"""
-COLUMNS = (
-    "leak_count", "leak_rate", "pii_count", "trigger_leak_count", "degenerate_count", "utility_pct",
-    "utility_deployed_pct", "n_prompts", "n_questions",
-)  # fmt: skip
-ROWS_VIEW = json.dumps({
-    "searchFilter": "tags.`tightlip.kind` = 'row' and tags.`tightlip.current` = 'yes'",
-    "orderByKey": "attributes.`Created`",
-    "orderByAsc": True,
-    "selectedColumns": [*(f"metrics.`{name}`" for name in COLUMNS), "tags.`tightlip.table`"],
-})  # fmt: skip
-EXPERIMENT_TAGS = {
-    NOTE: ABOUT,
-    "mlflow.experimentKind": "custom_model_development",
-    "mlflow.sharedViewState.rows": ROWS_VIEW,  # the page opens it with `?viewStateShareKey=rows`
-}
-MODEL_ABOUT = """\
-**{variant}**: LoRA adapters on Model-{model}, trained with ORPO on the pairs `{dataset}`, one version per epoch.
-Model-ch is tuned on dialogues full of personal data, Model-sub is that minus a task vector; `cfg` in the name means
-pairs for guided decoding. Aliases: `epoch-1`, `epoch-2`, …, `last-epoch`, and `champion` on the version that was
-chosen on the dev split.
-
-`predict(data, params)`: a column `prompt`, or `messages` as JSON. `guidance_scale` 1 is the defence sentence alone,
-2 to 3 guides further away from personal data; `space` is `prob` or `log`. A version holds the adapter; its base model
-is looked up in the project (or below `$TIGHTLIP_ROOT`) and checked by SHA-256. Needs this project's package `tightlip`.
-"""
-
 _CHECKED = ("adapters/", "metrics/", "models/")
 
 Point = tuple[str, float, int]
 
 
 @dataclass(frozen=True)
-class Item:
-    """What becomes one run.
+class RunRecord:
+    """What is published as one run.
 
     Attributes:
-        name: name of the run.
-        key: stage, and a hash of its lock entry and of what is published.
+        name: of the run.
+        key: stage, and a hash of its inputs and of what is published.
         params: logged parameters.
         points: (metric, value, step).
         tags: tags, key and description included.
-        datasets: DVC hash of each data file that went in, by path.
-        artifacts: files and directories.
+        datasets: DVC's hash of each data file that went into the stage, by path.
+        artifacts: files and directories to upload.
     """
 
     name: str
@@ -103,13 +55,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Source:
-    """The project whose files are published.
+    """A project whose files are published.
 
     Attributes:
         root: directory of `dvc.lock` and the files.
         stages: entries of the lock by stage.
-        origin: tags that say where everything comes from; no part of any key.
-        hashes: DVC's hashes of what is on disk of the lock's adapters, metrics and models, by path.
+        origin: tags with the git commit, experiment and profile; no part of any key.
+        hashes: DVC's hashes of the adapters, metrics and models on disk that the lock names, by path.
     """
 
     root: Path
@@ -119,9 +71,9 @@ class Source:
     hashes: Mapping[str, str]
 
     def stage_of(self, path: str) -> str:
-        """Return the stage that made a path, checked: its inputs and outputs on disk are those of the lock.
+        """Return the stage that made a path, after checking its inputs and outputs on disk against the lock.
 
-        An entry of a stage that is no longer in `dvc.yaml` may name the same path; the one that fits the disk counts.
+        Where entries of several stages name the path, because a stage was renamed, it is the one that fits the disk.
 
         Raises:
             ValueError: no stage made it, or something on disk is missing or differs from the lock.
@@ -145,19 +97,20 @@ class Source:
                 return f"{self.root / path}: not the one in dvc.lock at {stage}; run `dvc repro`"
         return None
 
-    def item(self, kind: str, name: str, stage: str, content: Any, about: str, **rest: Any) -> Item:
-        """Put an item together; its hash covers the stage's inputs and `content`."""
+    def record(self, kind: str, name: str, stage: str, content: Any, description: str, **rest: Any) -> RunRecord:
+        """Make the record of a run; its key covers the stage's inputs and `content`."""
         md5s = input_hashes(self.stages[stage])
         tags = {
             KEY: key_of(stage, md5s, content), "tightlip.kind": kind, "tightlip.stage": stage,
-            NOTE: about, **self.origin, **{f"md5.{path}": md5 for path, md5 in md5s.items()}, **rest.pop("tags", {}),
+            DESCRIPTION: description, **self.origin,
+            **{f"md5.{path}": md5 for path, md5 in md5s.items()}, **rest.pop("tags", {}),
         }  # fmt: skip
         data = {path: md5 for path, md5 in md5s.items() if path.startswith("data/")}
-        return Item(name, tags[KEY], tags=tags, datasets=data, **rest)
+        return RunRecord(name, tags[KEY], tags=tags, datasets=data, **rest)
 
 
 def key_of(stage: str, *content: Any) -> str:
-    """Name of a stage and a hash of content that JSON can hold."""
+    """Return a key: the name of a stage and a hash of its content, which JSON must be able to hold."""
     return f"{stage}:{digest(json.dumps(content, sort_keys=True))[:16]}"
 
 
@@ -179,18 +132,18 @@ def read_source(root: Path) -> Source:
         "tightlip.dvc_experiment": os.environ.get("DVC_EXP_NAME", ""),
         "tightlip.profile": params.profile,
     }
-    origin = {name: value for name, value in origin.items() if value}
-    return Source(root, params, stages, origin, _hash_outputs(root, stages))
+    tags = {name: value for name, value in origin.items() if value}
+    return Source(root, params, stages, tags, _hash_outputs(root, stages))
 
 
 def _hash_outputs(root: Path, stages: Mapping[str, Entry]) -> dict[str, str]:
-    """Hash what is there of the adapters, metrics and models that a lock names."""
+    """Hash the adapters, metrics and models that a lock names, as far as they exist."""
     paths = dict.fromkeys(path for entry in stages.values() for path in input_hashes(entry) | output_hashes(entry))
     return hash_paths(root, [path for path in paths if path.startswith(_CHECKED) and (root / path).exists()])
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """Output of a git command; empty where there is no git or no repository."""
+    """Return the output of a git command; empty where there is no git or no repository."""
     git = shutil.which("git")
     if git is None:
         return ""
@@ -198,42 +151,42 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def row_items(source: Source) -> list[Item]:
-    """Return one item per row of `metrics/summary.json`.
+def row_records(source: Source) -> list[RunRecord]:
+    """Return one record per row of `metrics/summary.json`.
 
     Raises:
-        ValueError: the file is missing, a key is no row, or a figure is neither a number nor null.
+        ValueError: the file is missing, a key is no row, or a metric is neither a number nor null.
     """
     path = source.root / "metrics/summary.json"
-    items = []
-    for key, block in read_json(path).items():
-        for name, value in block.items():
+    records = []
+    for key, metrics in read_json(path).items():
+        for name, value in metrics.items():
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                 raise ValueError(f"{path}: {key}.{name}: expected a number or null; run `dvc repro`")
-        items.append(_row_item(source, parse_row(key), block))
-    return items
+        records.append(_row_record(source, parse_row(key), metrics))
+    return records
 
 
-def _row_item(source: Source, row: TableRow, block: Mapping[str, Any]) -> Item:
+def _row_record(source: Source, row: TableRow, metrics: Mapping[str, Any]) -> RunRecord:
     ablation, extended = source.params.eval.ablation.rows(), source.params.eval.extended.rows()
     tables = ["2" if row in ablation else "1", *(["3"] if row in extended else [])]
     params = row_params(row)
-    return source.item(
-        "row", row.key, source.stage_of(f"metrics/rows/{row.checkpoint}.json"), [block, params], ROW_ABOUT,
-        params=params, points=[(name, float(value), 0) for name, value in block.items() if value is not None],
+    return source.record(
+        "row", row.key, source.stage_of(f"metrics/rows/{row.checkpoint}.json"), [metrics, params], ROW_DESCRIPTION,
+        params=params, points=[(name, float(value), 0) for name, value in metrics.items() if value is not None],
         tags={"tightlip.table": ",".join(tables)},
     )  # fmt: skip
 
 
 def row_params(row: TableRow) -> dict[str, Any]:
-    """Return what makes a row, as parameters of its run."""
+    """Return the model, adapter and guidance of a row, as parameters of its run."""
     guidance = {"guidance_scale": row.guidance.scale, "space": row.guidance.space} if row.guidance else {}
     values = {name: value for name, value in vars(row).items() if name not in ("key", "guidance")}
     return {name: value for name, value in (values | guidance).items() if value is not None}
 
 
-def variant_item(source: Source, name: str) -> Item:
-    """Return the training of a variant: the parameters that it ran with and its curves.
+def variant_record(source: Source, name: str) -> RunRecord:
+    """Return the record of a variant's training: the parameters that it ran with and its curves.
 
     Raises:
         ValueError: the lock has no such training, or the curves are broken.
@@ -242,14 +195,14 @@ def variant_item(source: Source, name: str) -> Item:
     locked = flat(locked_params(source.stages[stage]))
     params = {key: value for key, value in locked if not key.startswith("train.variants.")}
     points = _curves(source.root / f"metrics/curves/{name}.csv")
-    about = f"ORPO training of Model-{variant.model} on the pairs `{variant.dataset}`; one adapter per epoch."
+    description = f"ORPO training of Model-{variant.model} on the pairs `{variant.dataset}`; one adapter per epoch."
     params |= {"model": variant.model, "dataset": variant.dataset}
     content = [source.stages[stage], points]
-    return source.item("variant", name, stage, content, about, params=params, points=points)
+    return source.record("variant", name, stage, content, description, params=params, points=points)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Name nested values with dots: `train.orpo.beta`."""
+    """Yield nested values with dotted names: `train.orpo.beta`."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")
@@ -258,7 +211,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _curves(path: Path) -> list[Point]:
-    """Points of a training's curves, named `<split>/<column>`; none if there is no such file."""
+    """Return the points of a training's curves, named `<split>/<column>`; none if there is no such file."""
     if not path.is_file():
         return []
     points = []
@@ -275,13 +228,15 @@ def _curves(path: Path) -> list[Point]:
     return points
 
 
-def tables_item(source: Source) -> Item:
-    """Return the tables, the summary, the choice on dev and the data of the plots."""
+def tables_record(source: Source) -> RunRecord:
+    """Return the record of the tables, the summary, the choice on dev and the data of the plots."""
     stage, metrics = source.stage_of("metrics/summary.json"), source.root / "metrics"
     names = [f"table{number}.{kind}" for number in (1, 2, 3) for kind in ("csv", "md")]
     names += ["summary.json", *(name for name in ("selection.json", "plots") if (metrics / name).exists())]
     paths = tuple(metrics / name for name in names)
-    return source.item("tables", "tables", stage, digest(*paths), TABLES_ABOUT, params={}, points=[], artifacts=paths)
+    return source.record(
+        "tables", "tables", stage, digest(*paths), TABLES_DESCRIPTION, params={}, points=[], artifacts=paths
+    )
 
 
 def chosen_row(source: Source) -> TableRow | None:

@@ -20,13 +20,13 @@ from tightlip.records import Message
 from tightlip.table_rows import Guidance
 
 ROOT_VARIABLE = "TIGHTLIP_ROOT"
-"""Environment variable that names the project's root, where it has moved since the version was published."""
+"""Environment variable with the project's root, for projects that moved since the version was published."""
 
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 
 
 class ServedModel(PythonModel):
-    """A base model with an adapter, told the defence sentence and guided away from the opposite one."""
+    """A base model with an adapter, prompted with the defence sentence and guided away from the opposite one."""
 
     def load_context(self, context: Any) -> None:
         """Load the base that the adapter was made for, and the adapter into it."""
@@ -43,7 +43,7 @@ class ServedModel(PythonModel):
         """Answer every row greedily.
 
         Args:
-            context: not used; what it holds was loaded before.
+            context: not used; `load_context` has read it.
             model_input: data frame with a column `prompt` (text of one user message) or `messages` (a conversation
                 as JSON, `[{"role": …, "content": …}, …]`, ending with the user's).
             params: `guidance_scale` (γ ≥ 0), `space` (`log` or `prob`) and `max_new_tokens`.
@@ -52,16 +52,17 @@ class ServedModel(PythonModel):
             One answer per row.
 
         Raises:
-            ValueError: a row or a parameter that does not fit; messages name the row, never its text.
+            ValueError: a row or a parameter is invalid; messages name the row, never its text.
         """
         from tightlip.guidance.completion import complete
 
         guidance, max_new_tokens = _settings(params or {})
-        room = self.model.config.max_position_embeddings - max_new_tokens
-        talks = [conversation(row, number) for number, row in enumerate(model_input.to_dict("records"))]
+        max_prompt_tokens = self.model.config.max_position_embeddings - max_new_tokens
+        conversations = [conversation(row, number) for number, row in enumerate(model_input.to_dict("records"))]
         completions = complete(
-            self.model, self.tokenizer, [(talk, "") for talk in talks],
-            PromptSetup("positive", guidance, self.negative), max_prompt_tokens=room, max_new_tokens=max_new_tokens,
+            self.model, self.tokenizer, [(messages, "") for messages in conversations],
+            PromptSetup("positive", guidance, self.negative),
+            max_prompt_tokens=max_prompt_tokens, max_new_tokens=max_new_tokens,
         )  # fmt: skip
         return [completion.text.strip() for completion in completions]
 
@@ -82,9 +83,9 @@ def find_base(base: Mapping[str, Any]) -> Path:
     )
     if not path.is_dir():
         raise ValueError(f"{path}: the adapter's base model is missing; {remedy}")
-    if (found := digest(path)) != base["sha256"]:
+    if (sha256 := digest(path)) != base["sha256"]:
         raise ValueError(
-            f"{path}: not the model that this adapter was made for (sha256 {found[:12]}…, "
+            f"{path}: not the model that this adapter was made for (sha256 {sha256[:12]}…, "
             f"expected {base['sha256'][:12]}…); {remedy}"
         )
     return path
@@ -96,13 +97,13 @@ def conversation(row: Mapping[str, Any], number: int) -> tuple[Message, ...]:
     Raises:
         ValueError: neither or both columns are filled, broken JSON, or the last message is not the user's.
     """
-    given = {name: row[name] for name in ("prompt", "messages") if isinstance(row.get(name), str)}
-    if len(given) != 1:
+    inputs = {name: row[name] for name in ("prompt", "messages") if isinstance(row.get(name), str)}
+    if len(inputs) != 1:
         raise ValueError(f"row {number}: fill either the column prompt or the column messages, with text")
-    if "prompt" in given:
-        return (Message(role="user", content=given["prompt"]),)
+    if "prompt" in inputs:
+        return (Message(role="user", content=inputs["prompt"]),)
     try:
-        messages = _MESSAGES.validate_json(given["messages"])
+        messages = _MESSAGES.validate_json(inputs["messages"])
     except ValidationError as error:
         raise ValueError(f"row {number}, messages: {explain(error)}; write [{{role, content}}, …] as JSON") from None
     if not messages or messages[-1].role != "user":

@@ -1,4 +1,4 @@
-"""Recorded answers side by side, with every personal value masked."""
+"""Recorded answers to the same prompts, with every personal value masked."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -12,13 +12,13 @@ IMPERSONAL = ("CARDINAL", "ORDINAL", "PRODUCT")
 """Entity labels that are never masked."""
 
 
-class Reply(NamedTuple):
-    """One side's answer.
+class MaskedAnswer(NamedTuple):
+    """An answer to a test prompt, masked.
 
     Attributes:
-        title: whose it is.
+        title: who wrote it.
         pieces: the answer, masked.
-        leaks: true values in it; None for the original, which was not judged.
+        leaks: number of true values in it; None for the original, in which they are no leaks.
         degenerate: why it is not worth reading, or None.
     """
 
@@ -28,13 +28,13 @@ class Reply(NamedTuple):
     degenerate: str | None
 
 
-class Comparison(NamedTuple):
-    """A test prompt with its answers."""
+class AnsweredPrompt(NamedTuple):
+    """A test prompt with its answers, all masked."""
 
     sample_id: str
     user: list[Piece]
     prefix: list[Piece]
-    replies: list[Reply]
+    answers: list[MaskedAnswer]
 
 
 def true_values(dialogues: Iterable[Dialogue]) -> ValueIndex:
@@ -42,38 +42,40 @@ def true_values(dialogues: Iterable[Dialogue]) -> ValueIndex:
     return ValueIndex(value for dialogue in dialogues for value in dialogue.values)
 
 
-def side_by_side(
+def mask_answers(
     samples: Sequence[Sample],
     recorded: Mapping[str, Mapping[str, LeakOutcome]],
     values: ValueIndex,
     detect: FindSpans,
     limit: int,
-) -> list[Comparison]:
-    """Mask the first test prompts that every side answered, and their answers.
+) -> list[AnsweredPrompt]:
+    """Mask the first test prompts that every row answered, and their answers.
 
     Args:
         samples: the test samples.
-        recorded: title of a side → sample id → outcome.
+        recorded: title of a row → sample id → outcome.
         values: those of all dialogues, from `true_values`.
-        detect: finds what may be personal in each of some texts.
+        detect: detectors of personal data, called with many texts at once.
         limit: how many prompts.
     """
     answered = [sample for sample in samples if all(sample.id in outcomes for outcomes in recorded.values())]
     return [
-        _compare(sample, {title: outcomes[sample.id] for title, outcomes in recorded.items()}, values, detect)
+        _mask_prompt(sample, {title: outcomes[sample.id] for title, outcomes in recorded.items()}, values, detect)
         for sample in answered[:limit]
     ]
 
 
-def _compare(sample: Sample, outcomes: Mapping[str, LeakOutcome], values: ValueIndex, detect: FindSpans) -> Comparison:
-    given = [outcome.answer for outcome in outcomes.values()]
-    texts = [text.strip() for text in (sample.messages[-1].content, sample.prefix, sample.completion, *given)]
+def _mask_prompt(
+    sample: Sample, outcomes: Mapping[str, LeakOutcome], values: ValueIndex, detect: FindSpans
+) -> AnsweredPrompt:
+    written = [outcome.answer for outcome in outcomes.values()]
+    texts = [text.strip() for text in (sample.messages[-1].content, sample.prefix, sample.completion, *written)]
     user, prefix, original, *masked = (
-        mask_all(text, sample.truths, values, found) for text, found in zip(texts, detect(texts), strict=True)
+        mask_all(text, sample.truths, values, spans) for text, spans in zip(texts, detect(texts), strict=True)
     )
-    replies = [Reply("original", original, None, None)]
-    replies += [
-        Reply(title, pieces, len(outcome.leaks), outcome.degenerate)
+    answers = [MaskedAnswer("original", original, None, None)]
+    answers += [
+        MaskedAnswer(title, pieces, len(outcome.leaks), outcome.degenerate)
         for (title, outcome), pieces in zip(outcomes.items(), masked, strict=True)
     ]
-    return Comparison(sample.id, user, prefix, replies)
+    return AnsweredPrompt(sample.id, user, prefix, answers)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from small_project import publish, write_lock
 
-from tightlip.tracking.run_records import chosen_row, read_source, row_items
+from tightlip.tracking.run_records import chosen_row, read_source, row_records
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow's, about itself and `predict`
 
@@ -32,11 +32,11 @@ def test_what_is_missing_is_named(project: Path, path: str) -> None:
 
 
 def test_a_row_stays_the_same_run_when_its_stage_tests_one_more(project: Path) -> None:
-    before = {item.name: item.key for item in row_items(read_source(project))}
+    before = {record.name: record.key for record in row_records(read_source(project))}
     locked = yaml.safe_load((project / "dvc.lock").read_text())
     locked["stages"]["evaluate_model@ch"]["params"] = {"params.yaml": {"eval.untuned": ["g100", "g200_log"]}}
     (project / "dvc.lock").write_text(yaml.safe_dump(locked))
-    assert {item.name: item.key for item in row_items(read_source(project))} == before
+    assert {record.name: record.key for record in row_records(read_source(project))} == before
 
 
 def test_the_entry_that_fits_the_disk_counts_where_a_stage_was_renamed(project: Path) -> None:
