@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from families import TOKENIZERS
+from tightlip.cpu import precision
 from tightlip.models.fetching import fetch
 from tightlip.models.loading import load_model
 from tightlip.models.tokenizer import load_tokenizer
@@ -53,8 +54,9 @@ def test_making_a_random_model_leaves_the_global_generator_alone(tmp_path: Path)
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_model_from_a_path_is_stored_in_the_type_asked_for(
-    tiny_model_dir: Path, tiny_model: Any, tmp_path: Path, dtype: Any
+    tiny_model_dir: Path, tiny_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: Any
 ) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)  # where it is emulated, loading widens
     fetch(ModelSource(source="path", name=str(tiny_model_dir), dtype=dtype), 0, tmp_path / "out")
     model = load_model(tmp_path / "out")
     assert model.dtype == getattr(torch, dtype)
@@ -278,7 +280,8 @@ def test_a_loaded_model_is_the_saved_one_in_eval_mode(tiny_model_dir: Path, tiny
     torch.testing.assert_close(logits(model), logits(tiny_model), atol=1e-6, rtol=0)
 
 
-def test_a_model_can_be_loaded_in_another_type(tiny_model_dir: Path) -> None:
+def test_a_model_can_be_loaded_in_another_type(tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda: True)  # where it is emulated, loading widens
     assert load_model(tiny_model_dir, "bfloat16").dtype == torch.bfloat16
 
 
