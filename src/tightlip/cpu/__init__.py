@@ -1,7 +1,8 @@
 """Engines for CPUs, behind one door: the rest of the package calls the functions below and no module of this folder.
 
 Where an engine does not serve a model or a processor, its function leaves the model as it is or returns None, and
-transformers' and PEFT's code runs. Engines are imported when they are first needed: PEFT alone takes a second.
+transformers' and PEFT's code runs. Engines are imported when they are first needed: the doctor asks for the type of
+numbers alone, and should not wait for transformers.
 """
 
 from collections.abc import Callable, Sequence
