@@ -253,5 +253,6 @@ def test_row_with_adapter_loads_it_on_its_own_model(tmp_path, monkeypatch, tiny_
     chat = open_chat(parse_row("sub-lora_e1_g100"), 5)
     weights = [side.model.model.layers[0].self_attn.q_proj.weight for side in chat.sides]
     assert not torch.equal(*weights)
-    assert all(isinstance(answer, str) for answer in ask(chat, "Hello"))
+    answers = ask(chat, "Hello")
+    assert [side.history[-1].content for side in chat.sides] == answers  # each side hears its own model
     assert chat.negative == "secret"

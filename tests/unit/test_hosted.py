@@ -355,7 +355,7 @@ def test_the_ledger_is_no_output_of_a_stage() -> None:
 CHILD = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores it, and so would this
-from tightlip.hosted.requests import ask
+from tightlip.hosted.requests import send_requests
 from tightlip.hosted.client import Endpoint, Request
 from tightlip.params import Hosted, Price
 from tightlip.records import Message
@@ -363,7 +363,7 @@ url, count, limit = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 settings = Hosted(concurrency=4, max_cost=limit or None, prices={"m": Price(input=1, output=1)})
 requests = [Request("m", (Message(role="user", content=str(n)),), 0.7, 9) for n in range(count)]
 try:
-    print([reply.text for reply in ask(requests, Endpoint("openai", url), settings, purpose="test")])
+    print([reply.text for reply in send_requests(requests, Endpoint("openai", url), settings, purpose="test")])
 except ValueError as error:
     sys.exit(f"Error: {error}")
 """
