@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import Phase, settings
 
-settings.register_profile("fuzz", max_examples=2000)  # `make fuzz`
+# No deadlines: a busy machine would miss them.
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
+settings.register_profile("fuzz", max_examples=2000, deadline=None)  # `make fuzz`
 # `make mutants`: a failing example need not be made small, and none is kept for the next mutant.
-settings.register_profile("mutants", database=None, phases=[Phase.explicit, Phase.generate])
+settings.register_profile("mutants", database=None, deadline=None, phases=[Phase.explicit, Phase.generate])
 
 PIPELINE = Path(__file__).parent / "pipeline"
 
