@@ -47,8 +47,8 @@ def send_requests(requests: Sequence[Request], endpoint: Endpoint, settings: Hos
         try:
             missing = {key: request for key, request in by_key.items() if store.get(key) is None}
             for model in dict.fromkeys(request.model for request in requests):
-                retry_seconds = sum(request.model == model for request in missing.values())
-                store.hit(purpose, model, sum(request.model == model for request in requests) - retry_seconds)
+                n_missing = sum(request.model == model for request in missing.values())
+                store.hit(purpose, model, sum(request.model == model for request in requests) - n_missing)
             if missing:
                 asyncio.run(_ask_all(missing, endpoint, settings, store, purpose))
             stored = {key: store.get(key) for key in by_key}

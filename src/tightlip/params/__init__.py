@@ -57,9 +57,9 @@ __all__ = [
     "Train",
     "Tune",
     "Variant",
+    "find_named",
     "load_params",
     "need_watched",
-    "pick",
 ]
 
 Item = TypeVar("Item")
