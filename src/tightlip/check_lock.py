@@ -28,15 +28,10 @@ def problems(root: Path) -> list[str]:
         stages = {stage.addressing: stage for stage in repo.index.stages if hasattr(stage, "cmd")}
         lines = [f"{name}: in dvc.lock but not in dvc.yaml" for name in sorted(set(lock) - set(stages))]
         lines += [f"{name}: in dvc.yaml but not in dvc.lock" for name in sorted(set(stages) - set(lock))]
-        tracked = _tracked(root)
+        tracked = set(_git(root, "ls-files").splitlines())
         for name in sorted(set(stages) & set(lock)):
             lines += [f"{name}: {problem}" for problem in _compare(stages[name], lock[name], tracked)]
     return lines
-
-
-def _tracked(root: Path) -> set[str]:
-    listed = subprocess.run(["git", "ls-files"], cwd=root, check=True, capture_output=True, text=True).stdout  # noqa: S607
-    return set(listed.splitlines())
 
 
 def _compare(stage: Any, entry: Entry, tracked: set[str]) -> list[str]:

@@ -7,11 +7,9 @@ from tightlip.comparison.paired_metrics import METRICS
 from tightlip.comparison.wording import (
     ComparisonReport,
     cell_text,
-    input_lines,
     legend,
     line_names,
-    param_lines,
-    remarks,
+    lists,
     run_url,
 )
 from tightlip.html_report.html_page import render
@@ -29,11 +27,7 @@ def to_html(report: ComparisonReport) -> str:
         metrics=METRICS,
         rows=[_row(report, row) for row in comparison.rows],
         legend=legend(comparison),
-        lists={
-            "Changed parameters": param_lines(comparison),
-            "Changed inputs": input_lines(comparison),
-            "Notes": remarks(comparison),
-        },
+        lists=lists(comparison),
     )
 
 

@@ -5,11 +5,9 @@ from tightlip.comparison.paired_metrics import METRICS
 from tightlip.comparison.wording import (
     ComparisonReport,
     cell_text,
-    input_lines,
     legend,
     line_names,
-    param_lines,
-    remarks,
+    lists,
     run_url,
 )
 
@@ -23,10 +21,7 @@ def to_markdown(report: ComparisonReport) -> str:
     lines = [line for row in comparison.rows for line in _table_lines(report, row)]
     parts.append("\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines]))
     parts.append(legend(comparison).replace("*", "\\*"))
-    for title, items in (
-        ("Gates", map(str, report.gates)), ("Changed parameters", param_lines(comparison)),
-        ("Changed inputs", input_lines(comparison)), ("Notes", remarks(comparison)),
-    ):  # fmt: skip
+    for title, items in {"Gates": map(str, report.gates), **lists(comparison)}.items():
         bullets = "\n".join(f"- {_escape(item)}" for item in items)
         parts += [f"**{title}**\n\n{bullets}"] if bullets else []
     return "\n\n".join(parts) + "\n"

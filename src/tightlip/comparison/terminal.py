@@ -13,11 +13,9 @@ from tightlip.comparison.wording import (
     CellText,
     ComparisonReport,
     cell_text,
-    input_lines,
     legend,
     line_names,
-    param_lines,
-    remarks,
+    lists,
 )
 
 _STYLES = {"better": "bold green", "worse": "bold red", "": ""}
@@ -32,9 +30,8 @@ def print_report(report: ComparisonReport, console: Console) -> None:
         for metrics in _split_metrics(comparison, row, console.width):
             console.print(_table(comparison, row, metrics))
         console.print()
-    _print_list(console, "Changed parameters", param_lines(comparison))
-    _print_list(console, "Changed inputs", input_lines(comparison))
-    _print_list(console, "Notes", [legend(comparison), *remarks(comparison)])
+    for title, lines in lists(comparison).items():
+        _print_list(console, title, [legend(comparison), *lines] if title == "Notes" else lines)
     _print_list(console, "MLflow", [f"{name}, {key}: {url}" for (name, key), url in report.links.items()])
     _print_list(console, "Gates", map(str, report.gates))
 

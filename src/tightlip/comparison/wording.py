@@ -77,7 +77,16 @@ def legend(comparison: Comparison) -> str:
     )
 
 
-def param_lines(comparison: Comparison) -> list[str]:
+def lists(comparison: Comparison) -> dict[str, list[str]]:
+    """Return the lists below the rows by title."""
+    return {
+        "Changed parameters": _param_lines(comparison),
+        "Changed inputs": _input_lines(comparison),
+        "Notes": _remarks(comparison),
+    }
+
+
+def _param_lines(comparison: Comparison) -> list[str]:
     """Return a line per changed parameter, with its value in every revision."""
     return [f"{change.name}: {_arrows(comparison, change)}" for change in comparison.params]
 
@@ -90,7 +99,7 @@ def _arrows(comparison: Comparison, change: Change) -> str:
     return " → ".join(values)
 
 
-def input_lines(comparison: Comparison) -> list[str]:
+def _input_lines(comparison: Comparison) -> list[str]:
     """Return a line per revision and kind of change, with the paths; paths below a listed one are left out."""
     lines = []
     first = comparison.revisions[0].name
@@ -107,7 +116,7 @@ def input_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def remarks(comparison: Comparison) -> list[str]:
+def _remarks(comparison: Comparison) -> list[str]:
     """Return a line for everything that could not be compared or is not shown."""
     hidden = len(comparison.hidden)
     rows = "1 row with the same metrics everywhere is not shown; --all shows it"

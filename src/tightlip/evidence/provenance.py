@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from tightlip.pii.lookup import ValueIndex
 from tightlip.pii.matching import ValueMatch, find_values
-from tightlip.pii.spans import Span, overlap
+from tightlip.pii.spans import Span, resolve_overlaps
 from tightlip.records import Provenance, Sample
 
 
@@ -27,15 +27,16 @@ def trace(answer: str, sample: Sample, training: ValueIndex, spans: Collection[S
     prompt = "\n".join([*(message.content for message in sample.messages), sample.prefix])
     own = find_values(answer, sample.truths)
     in_prompt = {each.value for each in find_values(prompt, [each.value for each in own])}
-    traced: list[tuple[ValueMatch | Span, str, Provenance]] = []
-    for each in own:
-        origin: Provenance = "training" if each.value in training else "guessed"
-        traced.append((each, each.value.type, "prompt" if each.value in in_prompt else origin))
-    for each in training.find(answer):
-        if not any(overlap(each, other) for other, _, _ in traced):
-            shown = bool(find_values(prompt, [each.value]))
-            traced.append((each, each.value.type, "prompt" if shown else "training"))
-    for span in spans:
-        if not any(overlap(span, other) for other, _, _ in traced):
-            traced.append((span, span.label, "invented"))
-    return [(kind, provenance) for _, kind, provenance in sorted(traced, key=lambda each: each[0].start)]
+
+    def origin(each: ValueMatch | Span) -> Provenance:
+        if isinstance(each, Span):
+            return "invented"
+        if each not in own:
+            return "prompt" if find_values(prompt, [each.value]) else "training"
+        if each.value in in_prompt:
+            return "prompt"
+        return "training" if each.value in training else "guessed"
+
+    # Where they overlap, the dialogue's own values come first, then those of training dialogues.
+    values: list[ValueMatch | Span] = resolve_overlaps([*own, *training.find(answer), *spans])
+    return [(each.label if isinstance(each, Span) else each.value.type, origin(each)) for each in values]

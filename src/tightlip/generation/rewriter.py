@@ -15,7 +15,7 @@ from tightlip.params import Filter, Source
 from tightlip.pii.detector import Detector
 from tightlip.pii.matching import ValueMatch, find_values
 from tightlip.pii.patterns import structured
-from tightlip.pii.spans import Span, overlap
+from tightlip.pii.spans import Span, resolve_overlaps
 from tightlip.records import Answer, Sample
 
 _CARRIER = "It will be on {}."
@@ -106,11 +106,8 @@ def rejected_phrases(detector: Detector) -> frozenset[str]:
 
 def personal_spans(sample: Sample, detected: Iterable[Span] = ()) -> list[tuple[int, int, str]]:
     """Return the spans of a sample's completion to replace, as (start, end, type): true values, then detected ones."""
-    spans: list[ValueMatch | Span] = list(find_values(sample.completion, sample.truths))
-    for span in detected:
-        if not any(overlap(span, other) for other in spans):
-            spans.append(span)
-    return sorted((each.start, each.end, each.label if isinstance(each, Span) else each.value.type) for each in spans)
+    spans: list[ValueMatch | Span] = resolve_overlaps([*find_values(sample.completion, sample.truths), *detected])
+    return [(each.start, each.end, each.label if isinstance(each, Span) else each.value.type) for each in spans]
 
 
 def rewrite(
